@@ -1,0 +1,11 @@
+//! Blobs: the bytes of objects, without any knowledge of rows, callers or HTTP.
+//!
+//! [`BlobStore`] is what the domain needs of a store; [`file::FileStore`] keeps blobs as plain
+//! files in the layout that the reference uses.
+
+mod store;
+
+pub use store::{
+    BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, MultipartBlob, PartInfo,
+    StagedPart,
+};

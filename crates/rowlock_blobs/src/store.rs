@@ -1,0 +1,197 @@
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use rowlock_types::{BucketName, ObjectKey, UploadId, Version};
+use std::fmt;
+use std::ops::Range;
+
+/// Which blob: `<tenant>/<bucket>/<key>/<version>`; the tenant is the store's own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BlobKey {
+    /// The bucket's id.
+    pub bucket: BucketName,
+    /// The object's key.
+    pub key: ObjectKey,
+    /// The version in the object's row; `None` for rows that have none (legacy or made by hand).
+    pub version: Option<Version>,
+}
+
+/// What a store keeps beside the bytes, so that the reference can serve them after a swap back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BlobAttributes {
+    /// The content type, if the client sent one.
+    pub content_type: Option<String>,
+    /// The `Cache-Control` value, if the client sent one.
+    pub cache_control: Option<String>,
+}
+
+/// A multipart upload in progress and the blob that it will become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MultipartBlob {
+    /// The store's id of the upload.
+    pub upload_id: UploadId,
+    /// The blob that Complete makes; its version is always set.
+    pub blob: BlobKey,
+}
+
+/// One part named in a Complete request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartInfo {
+    /// 1 to 10,000.
+    pub number: u32,
+    /// The part's entity tag without quotes.
+    pub etag: String,
+    /// The part's length in bytes.
+    pub size: u64,
+}
+
+/// What can go wrong in a store. Messages never hold a path.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such blob (or it is not what a blob must be: a regular file).
+    #[error("the blob does not exist")]
+    NotFound,
+    /// There is no such part of this upload.
+    #[error("part {0} does not exist")]
+    PartNotFound(u32),
+    /// The blob is shorter or longer than its row says.
+    #[error("the blob has {found} bytes where {expected} were expected")]
+    WrongLength {
+        /// The length that was expected.
+        expected: u64,
+        /// The length that was found.
+        found: u64,
+    },
+    /// The key cannot be kept by this store.
+    #[error("the store cannot keep this key: {0}")]
+    UnsupportedKey(&'static str),
+    /// No space is left, or a quota is used up.
+    #[error("the store is full")]
+    Full,
+    /// The store answered with an error, or could not be reached.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// The bytes of a blob, or of a range of it.
+pub enum BlobBody {
+    /// Small enough to be in memory already.
+    Bytes(Bytes),
+    /// Read while it is sent, in chunks of 128 to 512 KiB.
+    Stream(BoxStream<'static, Result<Bytes, Error>>),
+}
+
+impl fmt::Debug for BlobBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+/// A place where blobs are kept.
+///
+/// Every method that writes returns only when what it wrote would survive a power loss.
+#[async_trait]
+pub trait BlobStore: Send + Sync + fmt::Debug {
+    /// Begins to write a blob. Nothing is visible under `blob` before [`BlobWriter::finish`].
+    /// Cheap: it makes no system call before the first bytes need a place.
+    fn writer(&self, blob: &BlobKey, attributes: &BlobAttributes) -> Box<dyn BlobWriter>;
+
+    /// Reads `range` of a blob whose row says that it has `size` bytes in all.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::WrongLength`], or the store's failure.
+    async fn read(&self, blob: &BlobKey, size: u64, range: Range<u64>) -> Result<BlobBody, Error>;
+
+    /// The length of a blob in bytes.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or the store's failure.
+    async fn head(&self, blob: &BlobKey) -> Result<u64, Error>;
+
+    /// Copies a blob inside the store without passing its bytes through memory.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no `from`, or the store's failure.
+    async fn copy(&self, from: &BlobKey, to: &BlobKey, attributes: &BlobAttributes)
+    -> Result<(), Error>;
+
+    /// Deletes blobs; one answer for each, in order. A blob that does not exist is a success.
+    /// Never deletes anything but the very blobs named, never a folder with something in it.
+    async fn delete(&self, blobs: &[BlobKey]) -> Vec<Result<(), Error>>;
+
+    /// Begins a multipart upload and returns its id.
+    ///
+    /// # Errors
+    /// The store's failure.
+    async fn create_multipart(
+        &self,
+        blob: &BlobKey,
+        attributes: &BlobAttributes,
+    ) -> Result<UploadId, Error>;
+
+    /// Begins to write one part. Nothing of it counts before [`StagedPart::publish`].
+    fn part_writer(&self, upload: &MultipartBlob, number: u32) -> Box<dyn BlobWriter>;
+
+    /// Joins the parts, in the order given, into the upload's blob and returns its length.
+    /// The parts stay until [`BlobStore::remove_multipart`].
+    ///
+    /// # Errors
+    /// [`Error::PartNotFound`], [`Error::WrongLength`] when a part is not as long as said, or the
+    /// store's failure.
+    async fn complete_multipart(
+        &self,
+        upload: &MultipartBlob,
+        parts: &[PartInfo],
+        attributes: &BlobAttributes,
+    ) -> Result<u64, Error>;
+
+    /// Forgets an upload and its parts (after Complete, or as Abort). One that does not exist is
+    /// a success.
+    ///
+    /// # Errors
+    /// The store's failure.
+    async fn remove_multipart(&self, upload: &MultipartBlob) -> Result<(), Error>;
+}
+
+/// A blob or part being written. Dropping it leaves nothing behind.
+#[async_trait]
+pub trait BlobWriter: Send {
+    /// Appends bytes. Callers that stream pass 128 to 512 KiB at a time, since a call may cost
+    /// one hop to another thread.
+    ///
+    /// # Errors
+    /// [`Error::Full`], or the store's failure; the writer is then of no further use.
+    async fn write(&mut self, chunk: Bytes) -> Result<(), Error>;
+
+    /// Makes the bytes durable and visible under the blob's own name.
+    ///
+    /// # Errors
+    /// [`Error::Full`], or the store's failure; nothing is visible then.
+    async fn finish(self: Box<Self>) -> Result<(), Error>;
+
+    /// For parts: makes the bytes durable without giving them their name yet. `etag` (without
+    /// quotes) is kept beside them where the store can.
+    ///
+    /// # Errors
+    /// As [`BlobWriter::finish`].
+    async fn stage(self: Box<Self>, etag: &str) -> Result<Box<dyn StagedPart>, Error>;
+}
+
+/// A part that is durable and waits to be put in its place. Dropping it leaves nothing behind.
+#[async_trait]
+pub trait StagedPart: Send {
+    /// Puts the part in its place, over an earlier part of the same number, durably.
+    ///
+    /// # Errors
+    /// The store's failure; an earlier part is then still in place.
+    async fn publish(self: Box<Self>) -> Result<(), Error>;
+}

@@ -1,0 +1,1 @@
+//! PostgreSQL: connections, scopes, tables, migrations, own tables, the embedded server.

@@ -1,0 +1,1 @@
+//! Digests and checksums computed while bytes stream by.

@@ -1,0 +1,1 @@
+//! The domain: the one place that may touch both a row and a blob.

@@ -1,0 +1,2 @@
+//! `rowlock`.
+fn main() {}
