@@ -1,1 +1,3 @@
 //! PostgreSQL: connections, scopes, tables, migrations, own tables, the embedded server.
+
+pub mod connect;
