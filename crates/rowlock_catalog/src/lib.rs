@@ -1,3 +1,31 @@
 //! PostgreSQL: connections, scopes, tables, migrations, own tables, the embedded server.
+//!
+//! Knows nothing of HTTP, blobs or environment variables. [`Catalog`] is the door: each method is
+//! one operation on rows, in as few round trips as it takes, under an explicit [`Scope`].
 
+mod buckets;
+mod catalog;
 pub mod connect;
+mod error;
+mod lists;
+mod multipart;
+mod objects;
+mod outbox;
+mod pool;
+mod scope;
+mod session;
+mod transaction;
+
+pub use buckets::{BucketRow, CreateBucketOutcome, DeleteBucketOutcome};
+pub use catalog::{Catalog, CatalogSettings, OwnSchema};
+pub use error::Error;
+pub use lists::{ListRequest, Listed, successor};
+pub use multipart::{CompletedRow, ListUploadsRequest, NewUpload, PartRecord, PartRow, UploadRow};
+pub use objects::{
+    BucketLimits, CommitOutcome, CommitRequest, CompletedUpload, DeletedRows, ExistingObject,
+    ExpectedRow, ObjectRow, Permit, PermitRequest, RowCondition, object_lock_key,
+};
+pub use outbox::{LiveRow, OutboxKind, OutboxRow};
+pub use pool::Connect;
+pub use scope::Scope;
+pub use tokio_postgres::error::SqlState;

@@ -1,0 +1,105 @@
+use tokio_postgres::error::SqlState;
+
+/// What the database, or the way to it, can answer instead of success. Messages of the database
+/// are kept for the log and for protocols that show them; statements and passwords never are.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database refused or failed a statement.
+    #[error("database error {}: {message}", state.code())]
+    Database {
+        /// The SQLSTATE.
+        state: SqlState,
+        /// The database's primary message.
+        message: String,
+        /// Its detail, if any.
+        detail: Option<String>,
+        /// The constraint that was broken, if any.
+        constraint: Option<String>,
+        /// True where the error arose inside a trigger or policy of the user's.
+        in_user_code: bool,
+    },
+    /// The database can't be reached, or the connection broke before an answer came.
+    #[error("the database is not reachable: {0}")]
+    Unavailable(String),
+    /// No connection of the pool became free in time (`DATABASE_CONNECTION_TIMEOUT`).
+    #[error("no database connection became free in time")]
+    PoolTimeout,
+    /// The database has no connection left for us.
+    #[error("too many connections issued to the database")]
+    TooManyConnections,
+    /// The role of a token may never be used: it would not be bound by policies.
+    #[error("the role {0:?} may not be used")]
+    RoleRefused(String),
+    /// A statement did not run under the role it was meant for; it had no effect.
+    #[error("a statement lost its role; nothing was done")]
+    ScopeLost,
+    /// The outcome of a COMMIT is unknown: the connection broke while it ran.
+    #[error("the connection broke while a transaction was being committed")]
+    CommitUnknown,
+    /// A row holds what no row of ours or the reference's holds.
+    #[error("unexpected row: {0}")]
+    Row(String),
+}
+
+impl Error {
+    /// The SQLSTATE, where the database gave one.
+    pub fn state(&self) -> Option<&SqlState> {
+        match self {
+            Self::Database { state, .. } => Some(state),
+            _ => None,
+        }
+    }
+
+    /// Whether this is the given SQLSTATE.
+    pub fn is(&self, state: &SqlState) -> bool {
+        self.state() == Some(state)
+    }
+
+    /// Whether row-level security refused a row (42501 with the database's words for it), and
+    /// not a missing table privilege.
+    pub fn is_row_security(&self) -> bool {
+        matches!(self, Self::Database { state, message, .. }
+            if *state == SqlState::INSUFFICIENT_PRIVILEGE && message.contains("row-level security"))
+    }
+
+    /// Whether a named statement was not known where it arrived, or known already: the mark of a
+    /// transaction-mode pooler.
+    pub(crate) fn is_lost_statement(&self) -> bool {
+        self.is(&SqlState::INVALID_SQL_STATEMENT_NAME) || self.is(&SqlState::DUPLICATE_PSTATEMENT)
+    }
+}
+
+/// Words by which databases and poolers say that they take no more connections.
+const TOO_MANY: [&str; 6] = [
+    "Max client connections reached",
+    "remaining connection slots are reserved",
+    "no more connections allowed",
+    "too many clients already",
+    "server login has been failing",
+    "Authentication error",
+];
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let Some(db) = error.as_db_error() else {
+            // Display of these errors names the cause ("connection closed"), never a statement.
+            return Self::Unavailable(error.to_string());
+        };
+        if *db.code() == SqlState::TOO_MANY_CONNECTIONS
+            || TOO_MANY.iter().any(|words| db.message().contains(words))
+        {
+            return Self::TooManyConnections;
+        }
+        Self::Database {
+            state: db.code().clone(),
+            message: db.message().to_owned(),
+            detail: db.detail().map(str::to_owned),
+            constraint: db.constraint().map(str::to_owned),
+            in_user_code: db.where_().is_some()
+                || matches!(
+                    db.position(),
+                    Some(tokio_postgres::error::ErrorPosition::Internal { .. })
+                ),
+        }
+    }
+}

@@ -1,0 +1,340 @@
+use super::object_lock_key;
+use super::permit::{PROBE, owner_uuid};
+use crate::catalog::{Catalog, own_sql};
+use crate::error::Error;
+use crate::scope::Scope;
+use crate::session::Param;
+use crate::transaction::Transaction;
+use rowlock_types::{ObjectMetadata, Role, UserMetadata};
+use std::time::Duration;
+use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{Json, Type};
+use uuid::Uuid;
+
+/// A complete blob that waits for its row.
+#[derive(Debug, Clone)]
+pub struct CommitRequest<'a> {
+    /// The bucket's id.
+    pub bucket: &'a str,
+    /// The full key.
+    pub name: &'a str,
+    /// The new blob's version.
+    pub version: &'a str,
+    /// The whole metadata.
+    pub metadata: &'a ObjectMetadata,
+    /// The user metadata.
+    pub user_metadata: &'a UserMetadata,
+    /// What the permit found under the key. Another row there now means that the policies have to
+    /// be asked again.
+    pub expected: &'a ExpectedRow,
+    /// A condition of the client's.
+    pub condition: &'a RowCondition,
+    /// How long the replaced blob stays.
+    pub grace: Duration,
+    /// A multipart upload that this write completes: its row goes in the same transaction.
+    pub completes: Option<CompletedUpload<'a>>,
+}
+
+/// The upload that a Complete ends, and the parts that its blob was joined from.
+#[derive(Debug, Clone, Copy)]
+pub struct CompletedUpload<'a> {
+    /// The upload's id.
+    pub upload_id: &'a str,
+    /// Part numbers and entity tags without quotes, as they were read before the join.
+    pub parts: &'a [(i32, String)],
+}
+
+/// The row that the permit found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExpectedRow {
+    /// None.
+    Absent,
+    /// This one.
+    Present {
+        /// `objects.id`.
+        id: Uuid,
+        /// `objects.version`.
+        version: Option<String>,
+    },
+}
+
+/// A condition on the row that is there when the write is committed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum RowCondition {
+    /// Any row, or none.
+    #[default]
+    None,
+    /// No row.
+    Absent,
+    /// A row with one of these entity tags (quoted).
+    Matches(Vec<String>),
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// The row points at the new blob.
+    Committed,
+    /// The condition does not hold; nothing was changed.
+    ConditionFailed,
+    /// The multipart upload is no longer there, or its parts changed; nothing was changed.
+    UploadGone,
+}
+
+const LOCK: &str =
+    "SELECT set_config('lock_timeout', '5000ms', true), pg_advisory_xact_lock($1)::text";
+
+/// $9 / $10 state the row that the permit found; a different one makes the statement insert
+/// nothing, and the slow way asks the policies again.
+const UPSERT_EXPECTED: &str = "\
+    INSERT INTO storage.objects AS o
+      (bucket_id, name, owner, owner_id, version, metadata, user_metadata)
+    SELECT $1, $2, $3, $4, $5, $6, $7 WHERE current_user = $8 AND CASE
+      WHEN $9::uuid IS NULL THEN NOT EXISTS (
+        SELECT 1 FROM storage.objects x WHERE x.bucket_id = $1 AND x.name = $2)
+      ELSE EXISTS (
+        SELECT 1 FROM storage.objects x WHERE x.bucket_id = $1 AND x.name = $2
+          AND x.id = $9 AND x.version IS NOT DISTINCT FROM $10) END
+    ON CONFLICT (name, bucket_id) DO UPDATE SET
+      version = EXCLUDED.version, metadata = EXCLUDED.metadata,
+      user_metadata = EXCLUDED.user_metadata,
+      owner = COALESCE(EXCLUDED.owner, o.owner),
+      owner_id = COALESCE(EXCLUDED.owner_id, o.owner_id)
+    RETURNING o.id";
+
+const UPSERT: &str = "\
+    INSERT INTO storage.objects AS o
+      (bucket_id, name, owner, owner_id, version, metadata, user_metadata)
+    SELECT $1, $2, $3, $4, $5, $6, $7 WHERE current_user = $8
+    ON CONFLICT (name, bucket_id) DO UPDATE SET
+      version = EXCLUDED.version, metadata = EXCLUDED.metadata,
+      user_metadata = EXCLUDED.user_metadata,
+      owner = COALESCE(EXCLUDED.owner, o.owner),
+      owner_id = COALESCE(EXCLUDED.owner_id, o.owner_id)
+    RETURNING o.id";
+
+const INSERT: &str = "\
+    INSERT INTO storage.objects
+      (bucket_id, name, owner, owner_id, version, metadata, user_metadata)
+    SELECT $1, $2, $3, $4, $5, $6, $7 WHERE current_user = $8
+    RETURNING id";
+
+/// The values of a final write, kept alive while it is sent.
+struct Values<'a> {
+    request: &'a CommitRequest<'a>,
+    owner: Option<Uuid>,
+    owner_id: Option<&'a str>,
+    metadata: Json<&'a ObjectMetadata>,
+    user_metadata: Json<&'a UserMetadata>,
+    role: &'a str,
+    expected_id: Option<Uuid>,
+    expected_version: Option<&'a str>,
+}
+
+impl<'a> Values<'a> {
+    fn new(scope: &Scope<'a>, service: &'a Role, request: &'a CommitRequest<'a>) -> Self {
+        let (expected_id, expected_version) = match request.expected {
+            ExpectedRow::Absent => (None, None),
+            ExpectedRow::Present { id, version } => (Some(*id), version.as_deref()),
+        };
+        Self {
+            request,
+            owner: owner_uuid(scope),
+            owner_id: scope.caller.subject.as_deref(),
+            metadata: Json(request.metadata),
+            user_metadata: Json(request.user_metadata),
+            role: service.as_str(),
+            expected_id,
+            expected_version,
+        }
+    }
+
+    fn params(&self, expecting: bool) -> Vec<Param<'_>> {
+        let mut params: Vec<Param<'_>> = vec![
+            (&self.request.bucket, Type::TEXT),
+            (&self.request.name, Type::TEXT),
+            (&self.owner, Type::UUID),
+            (&self.owner_id, Type::TEXT),
+            (&self.request.version, Type::TEXT),
+            (&self.metadata, Type::JSONB),
+            (&self.user_metadata, Type::JSONB),
+            (&self.role, Type::TEXT),
+        ];
+        if expecting {
+            params.push((&self.expected_id, Type::UUID));
+            params.push((&self.expected_version, Type::TEXT));
+        }
+        params
+    }
+}
+
+impl Catalog {
+    /// Commits an upload: the object's lock, an outbox row for the blob that goes, the row.
+    /// One trip where nothing stands in the way.
+    ///
+    /// # Errors
+    /// The database's; [`Error::CommitUnknown`] when the connection broke before the answer.
+    pub async fn commit_upload(
+        &self,
+        scope: &Scope<'_>,
+        request: &CommitRequest<'_>,
+    ) -> Result<CommitOutcome, Error> {
+        self.check_role(scope)?;
+        let simple = *request.condition == RowCondition::None && request.completes.is_none();
+        if simple && self.retrying(|| self.commit_in_one_trip(scope, request)).await? {
+            return Ok(CommitOutcome::Committed);
+        }
+        self.retrying(|| self.commit_step_by_step(scope, request)).await
+    }
+
+    fn outbox_insert(&self) -> &'static str {
+        own_sql!(
+            self.own_schema(),
+            "INSERT INTO ",
+            "outbox (kind, bucket_id, name, version, due_at) \
+             SELECT 'delete_blob', bucket_id, name, version, now() + make_interval(secs => $3) \
+             FROM storage.objects WHERE bucket_id = $1 AND name = $2 FOR UPDATE \
+             RETURNING name, version",
+        )
+    }
+
+    /// False when another row than the permit's lies under the key now.
+    async fn commit_in_one_trip(
+        &self,
+        scope: &Scope<'_>,
+        request: &CommitRequest<'_>,
+    ) -> Result<bool, Error> {
+        let service = self.as_service(scope);
+        let lock_key = object_lock_key(request.bucket, request.name);
+        let grace = request.grace.as_secs_f64();
+        let outbox_params: [Param<'_>; 3] =
+            [(&request.bucket, Type::TEXT), (&request.name, Type::TEXT), (&grace, Type::FLOAT8)];
+        let values = Values::new(scope, &service.caller.role, request);
+        // Policies don't bind the service role: whatever lies there now, it may replace it.
+        let expecting = !scope.caller.is_service;
+        let params = values.params(expecting);
+        let types: Vec<Type> = params.iter().map(|p| p.1.clone()).collect();
+        let owner = Role::new("");
+
+        let session = self.session().await?;
+        let scope_params = self.scope_params(&service);
+        let scoped = self.scope_ready(&session, &scope_params).await?;
+        let lock = session.ready(LOCK, &owner, &[Type::INT8]).await?;
+        let outbox_types = [Type::TEXT, Type::TEXT, Type::FLOAT8];
+        let outbox = session.ready(self.outbox_insert(), &owner, &outbox_types).await?;
+        let sql = if expecting { UPSERT_EXPECTED } else { UPSERT };
+        let upsert = session.ready(sql, &service.caller.role, &types).await?;
+        let scope_values = scope_params.params();
+        let lock_params: [Param<'_>; 1] = [(&lock_key, Type::INT8)];
+        let (begin, locked, queued, scoped, written, commit) = futures_util::join!(
+            session.simple("BEGIN"),
+            session.send(&lock, &lock_params),
+            session.send(&outbox, &outbox_params),
+            session.send(&scoped, &scope_values),
+            session.send(&upsert, &params),
+            session.simple("COMMIT"),
+        );
+        let written: Result<Vec<Row>, Error> =
+            begin.and(locked).and(queued).and(scoped).and(written);
+        match (written, commit) {
+            (Err(Error::Unavailable(_)), _) | (Ok(_), Err(Error::Unavailable(_))) => {
+                Err(Error::CommitUnknown)
+            }
+            (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+            (Ok(rows), Ok(())) if rows.is_empty() && !expecting => Err(Error::ScopeLost),
+            (Ok(rows), Ok(())) => Ok(!rows.is_empty()),
+        }
+    }
+
+    /// The way with decisions between the steps: conditions, a row that changed since the permit,
+    /// a multipart upload to end.
+    async fn commit_step_by_step(
+        &self,
+        scope: &Scope<'_>,
+        request: &CommitRequest<'_>,
+    ) -> Result<CommitOutcome, Error> {
+        const EXISTING: &str = "\
+            SELECT id, version, metadata->>'eTag' AS etag FROM storage.objects
+            WHERE bucket_id = $1 AND name = $2";
+        let service = self.as_service(scope);
+        let owner = Role::new("");
+        let address: [Param<'_>; 2] = [(&request.bucket, Type::TEXT), (&request.name, Type::TEXT)];
+        let grace = request.grace.as_secs_f64();
+        let lock_key = object_lock_key(request.bucket, request.name);
+
+        let tx = Transaction::begin(self).await?;
+        tx.query(&owner, LOCK, &[(&lock_key, Type::INT8)]).await?;
+        if let Some(upload) = &request.completes
+            && !crate::multipart::end_upload(&tx, self.own_schema(), upload, request).await?
+        {
+            tx.rollback().await?;
+            return Ok(CommitOutcome::UploadGone);
+        }
+        let mut with_grace = address.to_vec();
+        with_grace.push((&grace, Type::FLOAT8));
+        tx.query(&owner, self.outbox_insert(), &with_grace).await?;
+        let rows = tx.query(&owner, EXISTING, &address).await?;
+        let existing = match rows.first() {
+            Some(row) => {
+                ExpectedRow::Present { id: row.try_get("id")?, version: row.try_get("version")? }
+            }
+            None => ExpectedRow::Absent,
+        };
+        let etag: Option<String> = match rows.first() {
+            Some(row) => row.try_get("etag")?,
+            None => None,
+        };
+        let holds = match request.condition {
+            RowCondition::None => true,
+            RowCondition::Absent => rows.is_empty(),
+            RowCondition::Matches(tags) => etag.is_some_and(|etag| tags.contains(&etag)),
+        };
+        if !holds {
+            tx.rollback().await?;
+            return Ok(CommitOutcome::ConditionFailed);
+        }
+        if !scope.caller.is_service && existing != *request.expected {
+            // Somebody else's row came in between: ask the policies about this one.
+            tx.query(&owner, "SAVEPOINT permit", &[]).await?;
+            tx.scope(scope).await?;
+            let values = Values::new(scope, &scope.caller.role, request);
+            let mut probe = values.params(false);
+            probe.remove(4);
+            if tx.query(&scope.caller.role, PROBE, &probe).await?.is_empty() {
+                return Err(Error::ScopeLost);
+            }
+            tx.query(&owner, "ROLLBACK TO SAVEPOINT permit", &[]).await?;
+        }
+        tx.scope(&service).await?;
+        let values = Values::new(scope, &service.caller.role, request);
+        let absent = *request.condition == RowCondition::Absent;
+        let sql = if absent { INSERT } else { UPSERT };
+        let written = tx.query(&service.caller.role, sql, &values.params(false)).await;
+        match written {
+            // A writer that does not take the object's lock was faster.
+            Err(error) if absent && error.is(&SqlState::UNIQUE_VIOLATION) => {
+                drop(tx);
+                return Ok(CommitOutcome::ConditionFailed);
+            }
+            Err(error) => return Err(error),
+            Ok(rows) if rows.is_empty() => return Err(Error::ScopeLost),
+            Ok(_) => {}
+        }
+        tx.commit().await?;
+        Ok(CommitOutcome::Committed)
+    }
+
+    /// Whether the row points at this version now: the answer when a COMMIT's outcome is unknown.
+    ///
+    /// # Errors
+    /// The database's: then it is still unknown.
+    pub async fn is_committed(
+        &self,
+        bucket: &str,
+        name: &str,
+        version: &str,
+    ) -> Result<bool, Error> {
+        self.version_exists(bucket, name, version).await
+    }
+}

@@ -1,0 +1,119 @@
+use crate::catalog::Catalog;
+use crate::error::Error;
+use crate::scope::Scope;
+use rowlock_types::{ObjectMetadata, UserMetadata};
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+use tokio_postgres::types::{Json, Type};
+
+/// A row of `storage.objects`, as the scope's role sees it.
+#[derive(Debug, Clone)]
+pub struct ObjectRow {
+    /// The full key.
+    pub name: String,
+    /// The version's text, unchecked.
+    pub version: Option<String>,
+    /// System metadata (empty where the row's is unreadable).
+    pub metadata: ObjectMetadata,
+    /// User metadata (empty where there is none).
+    pub user_metadata: UserMetadata,
+    /// `owner_id`.
+    pub owner: Option<String>,
+    /// When the row was written last.
+    pub updated_at: OffsetDateTime,
+}
+
+impl ObjectRow {
+    pub(crate) fn from_row(row: &Row) -> Result<Self, Error> {
+        // Rows made by hand hold any JSON: what can't be read counts as absent.
+        let metadata = row.try_get::<_, Option<Json<ObjectMetadata>>>("metadata");
+        let user = row.try_get::<_, Option<Json<serde_json::Value>>>("user_metadata");
+        Ok(Self {
+            name: row.try_get("name")?,
+            version: row.try_get::<_, Option<String>>("version")?.filter(|v| !v.is_empty()),
+            metadata: metadata.ok().flatten().map(|json| json.0).unwrap_or_default(),
+            user_metadata: user
+                .ok()
+                .flatten()
+                .map(|json| user_metadata(json.0))
+                .unwrap_or_default(),
+            owner: row.try_get("owner_id")?,
+            updated_at: row
+                .try_get::<_, Option<OffsetDateTime>>("updated_at")?
+                .unwrap_or(OffsetDateTime::UNIX_EPOCH),
+        })
+    }
+}
+
+/// Values that are no texts (REST clients may store any JSON) are shown as their JSON.
+fn user_metadata(value: serde_json::Value) -> UserMetadata {
+    let serde_json::Value::Object(map) = value else { return UserMetadata::new() };
+    map.into_iter()
+        .map(|(name, value)| match value {
+            serde_json::Value::String(text) => (name, text),
+            other => (name, other.to_string()),
+        })
+        .collect()
+}
+
+impl Catalog {
+    /// Finds an object as the scope's role; with `fallback`, the row of that name if there is
+    /// none under `name`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn find_object(
+        &self,
+        scope: &Scope<'_>,
+        bucket: &str,
+        name: &str,
+        fallback: Option<&str>,
+    ) -> Result<Option<ObjectRow>, Error> {
+        const ONE: &str = "\
+            SELECT name, version, metadata, user_metadata, owner_id, updated_at
+            FROM storage.objects
+            WHERE bucket_id = $1 AND name = $2 AND current_user = $3";
+        const EITHER: &str = "\
+            SELECT name, version, metadata, user_metadata, owner_id, updated_at
+            FROM storage.objects
+            WHERE bucket_id = $1 AND name IN ($2, $4) AND current_user = $3
+            ORDER BY name = $2 DESC LIMIT 1";
+        let role = scope.caller.role.as_str();
+        let mut params: Vec<crate::session::Param<'_>> =
+            vec![(&bucket, Type::TEXT), (&name, Type::TEXT), (&role, Type::TEXT)];
+        let sql = match &fallback {
+            Some(other) => {
+                params.push((other, Type::TEXT));
+                EITHER
+            }
+            None => ONE,
+        };
+        let rows = self.read_one(scope, sql, &params).await?;
+        rows.first().map(ObjectRow::from_row).transpose()
+    }
+
+    /// Whether a row of this name and version exists, seen by the service role: the question
+    /// whether a NULL-version row's path is in truth another object's blob.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn version_exists(
+        &self,
+        bucket: &str,
+        name: &str,
+        version: &str,
+    ) -> Result<bool, Error> {
+        const SQL: &str = "\
+            SELECT 1 FROM storage.objects
+            WHERE bucket_id = $1 AND name = $2 AND version = $3 AND current_user = $4";
+        let scope = self.service_scope(rowlock_types::Operation::None);
+        let role = scope.caller.role.as_str();
+        let params: [crate::session::Param<'_>; 4] = [
+            (&bucket, Type::TEXT),
+            (&name, Type::TEXT),
+            (&version, Type::TEXT),
+            (&role, Type::TEXT),
+        ];
+        Ok(!self.read_one(&scope, SQL, &params).await?.is_empty())
+    }
+}
