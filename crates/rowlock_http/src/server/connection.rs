@@ -1,0 +1,119 @@
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+
+use super::body::TimedBody;
+use super::guarded::{Exchange, GuardedStream, InFlight};
+use super::settings::ServerSettings;
+
+/// The two ends of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// The client, or the proxy in front of us.
+    pub peer: SocketAddr,
+    /// The address that the client connected to.
+    pub local: SocketAddr,
+}
+
+/// What the running server asks of its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Serving,
+    /// Finish what runs, then close.
+    Draining,
+    /// Close now.
+    Cut,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve<S, A, F>(
+    stream: S,
+    info: ConnectionInfo,
+    settings: Arc<ServerSettings>,
+    app: A,
+    mut stage: watch::Receiver<Stage>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    A: Fn(Request<Body>, ConnectionInfo) -> F,
+    F: Future<Output = Response<Body>> + Send,
+{
+    let exchange = Arc::new(Exchange::new());
+    let stream = GuardedStream::new(stream, &settings, Arc::clone(&exchange));
+    let service = service_fn(|request: Request<Incoming>| {
+        let in_flight = exchange.begin();
+        let request = request.map(|body| TimedBody::wrap(body, settings.body_idle_timeout));
+        // Boxed, so that an idle connection does not hold room for a running handler.
+        let answer = Box::pin(app(request, info));
+        async move {
+            let answer = answer.await;
+            Ok::<_, Infallible>(answer.map(|body| AnswerBody { body, _in_flight: in_flight }))
+        }
+    });
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_header_size(settings.max_head_bytes)
+        .max_buf_size(settings.max_buffer_bytes.max(settings.max_head_bytes))
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(peer = %info.peer, %error, "connection ended");
+                }
+                return;
+            }
+            stage = next_stage(&mut stage) => match stage {
+                Stage::Serving => {}
+                Stage::Draining => connection.as_mut().graceful_shutdown(),
+                Stage::Cut => return,
+            },
+        }
+    }
+}
+
+async fn next_stage(stage: &mut watch::Receiver<Stage>) -> Stage {
+    match stage.changed().await {
+        Ok(()) => *stage.borrow_and_update(),
+        Err(_) => Stage::Cut,
+    }
+}
+
+/// An answer's body, with the mark that its request is still running.
+struct AnswerBody {
+    body: Body,
+    _in_flight: InFlight,
+}
+
+impl HttpBody for AnswerBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

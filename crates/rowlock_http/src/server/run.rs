@@ -1,0 +1,128 @@
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{Request, Response};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::connection::{ConnectionInfo, Stage, serve};
+use super::listen::Listeners;
+use super::settings::ServerSettings;
+
+/// How long to wait before accepting again when the system is out of files or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long cut connections get to drop what they hold.
+const CUT_TIME: Duration = Duration::from_secs(1);
+
+/// How a server's run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// Every running request was finished.
+    All,
+    /// Requests were still running when the grace was over, and were cut.
+    Cut,
+}
+
+/// Serves connections until `shutdown` resolves, then closes the listeners, lets running
+/// requests finish for [`ServerSettings::shutdown_grace`], and cuts the rest.
+///
+/// Above [`ServerSettings::max_connections`], new connections wait unaccepted until one ends.
+pub async fn run<A, F>(
+    listeners: Listeners,
+    settings: ServerSettings,
+    app: A,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Drained
+where
+    A: Fn(Request<Body>, ConnectionInfo) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    // Each waiting listener holds a permit of its own.
+    let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
+    let total = settings.max_connections.max(1).saturating_add(listeners.sockets.len()).min(most);
+    let permits = Arc::new(Semaphore::new(total));
+    let settings = Arc::new(settings);
+    let (stage, watching) = watch::channel(Stage::Serving);
+    for socket in listeners.sockets {
+        let acceptor = Acceptor {
+            permits: Arc::clone(&permits),
+            settings: Arc::clone(&settings),
+            app: app.clone(),
+            stage: watching.clone(),
+        };
+        tokio::spawn(acceptor.accept(socket));
+    }
+    drop(watching);
+    shutdown.await;
+    let everyone = u32::try_from(total).unwrap_or(u32::MAX);
+    stage.send_replace(Stage::Draining);
+    let drained = permits.acquire_many(everyone);
+    if tokio::time::timeout(settings.shutdown_grace, drained).await.is_ok() {
+        return Drained::All;
+    }
+    stage.send_replace(Stage::Cut);
+    // Whether all were dropped in time changes nothing.
+    let _ = tokio::time::timeout(CUT_TIME, permits.acquire_many(everyone)).await;
+    Drained::Cut
+}
+
+struct Acceptor<A> {
+    permits: Arc<Semaphore>,
+    settings: Arc<ServerSettings>,
+    app: A,
+    stage: watch::Receiver<Stage>,
+}
+
+impl<A, F> Acceptor<A>
+where
+    A: Fn(Request<Body>, ConnectionInfo) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    async fn accept(mut self, socket: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = next(&self.permits, &socket) => accepted,
+                _ = self.stage.changed() => return,
+            };
+            match accepted {
+                Ok((stream, info, permit)) => {
+                    let serving = serve(
+                        stream,
+                        info,
+                        Arc::clone(&self.settings),
+                        self.app.clone(),
+                        self.stage.clone(),
+                    );
+                    tokio::spawn(async move {
+                        serving.await;
+                        drop(permit);
+                    });
+                }
+                Err(error) if is_peers_fault(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+async fn next(
+    permits: &Arc<Semaphore>,
+    socket: &TcpListener,
+) -> io::Result<(TcpStream, ConnectionInfo, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = socket.accept().await?;
+    // Answers leave in one write; waiting for the peer's acknowledgement would only add 40 ms.
+    stream.set_nodelay(true)?;
+    let local = stream.local_addr()?;
+    Ok((stream, ConnectionInfo { peer, local }, permit))
+}
+
+fn is_peers_fault(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, InvalidInput, NotConnected};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | NotConnected | InvalidInput)
+}
