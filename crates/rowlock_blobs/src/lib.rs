@@ -3,7 +3,10 @@
 //! [`BlobStore`] is what the domain needs of a store; [`file::FileStore`] keeps blobs as plain
 //! files in the layout that the reference uses.
 
+pub mod file;
 mod store;
+#[cfg(any(test, feature = "suite"))]
+pub mod suite;
 
 pub use store::{
     BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, MultipartBlob, PartInfo,

@@ -121,8 +121,12 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no `from`, or the store's failure.
-    async fn copy(&self, from: &BlobKey, to: &BlobKey, attributes: &BlobAttributes)
-    -> Result<(), Error>;
+    async fn copy(
+        &self,
+        from: &BlobKey,
+        to: &BlobKey,
+        attributes: &BlobAttributes,
+    ) -> Result<(), Error>;
 
     /// Deletes blobs; one answer for each, in order. A blob that does not exist is a success.
     /// Never deletes anything but the very blobs named, never a folder with something in it.

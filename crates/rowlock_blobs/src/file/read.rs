@@ -1,0 +1,211 @@
+//! Reading blobs.
+//!
+//! What is in the page cache is read on the thread that asks, without a hop to another: both the
+//! opening and the reading say "only if nothing has to be waited for", and go to a blocking
+//! thread when something has. No thread is held while a client is slow.
+
+use super::copy::Source;
+use super::sys::{failed, read_cached};
+use super::{Inner, SMALL, blocking, join};
+use crate::{BlobBody, BlobKey, Error};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use rustix::fd::OwnedFd;
+use rustix::fs::{Advice, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::{Errno, retry_on_intr};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::task::JoinHandle;
+
+/// The length of a chunk that comes from the cache.
+const CHUNK: usize = 256 << 10;
+/// The length of a chunk that a blocking thread reads ahead.
+const CHUNK_AHEAD: usize = 512 << 10;
+
+/// Reads a range; see [`crate::BlobStore::read`].
+pub(super) async fn read(
+    store: &Arc<Inner>,
+    blob: &BlobKey,
+    size: u64,
+    range: Range<u64>,
+) -> Result<BlobBody, Error> {
+    let Source { file, size: found } = open(store, blob).await?;
+    if found != size {
+        return Err(Error::WrongLength { expected: size, found });
+    }
+    let end = range.end.min(size);
+    let start = range.start.min(end);
+    let mut reader =
+        Reader { file: Arc::new(file), store: Arc::clone(store), at: start, end, size };
+    match usize::try_from(end - start) {
+        Ok(0) => Ok(BlobBody::Bytes(Bytes::new())),
+        Ok(length) if length <= SMALL => reader.chunk(length).await.map(BlobBody::Bytes),
+        _ => {
+            // Doubles the kernel's read-ahead. That it may fail does not matter.
+            let length = std::num::NonZeroU64::new(end - start);
+            let _ = rustix::fs::fadvise(&*reader.file, start, length, Advice::Sequential);
+            Ok(BlobBody::Stream(reader.into_stream()))
+        }
+    }
+}
+
+/// Opens a blob's file and tells its length.
+pub(super) async fn open(store: &Arc<Inner>, blob: &BlobKey) -> Result<Source, Error> {
+    if let Some(opened) = store.open_cached(store.layout.blob(blob).path()) {
+        return Ok(opened);
+    }
+    let (store, blob) = (Arc::clone(store), blob.clone());
+    blocking(move || store.open_blob(&blob)).await
+}
+
+/// A pipe with a blob's name must not hold up whoever opens it; for files this says nothing.
+const OPEN: OFlags =
+    OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NOCTTY).union(OFlags::NONBLOCK);
+
+impl Inner {
+    /// Opens a regular file if that can be done without waiting. `None` says nothing: look
+    /// properly.
+    fn open_cached(&self, path: &str) -> Option<Source> {
+        if self.no_cached_reads.load(Ordering::Relaxed) {
+            return None;
+        }
+        match rustix::fs::openat2(&self.root, path, OPEN, Mode::empty(), ResolveFlags::CACHED) {
+            Ok(file) => regular(file).ok().flatten(),
+            // Linux before 5.12, or a sandbox.
+            Err(Errno::NOSYS | Errno::INVAL | Errno::PERM | Errno::TOOBIG) => {
+                self.no_cached_reads.store(true, Ordering::Relaxed);
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Opens a blob's file at its own place, or aside.
+    pub(super) fn open_blob(&self, blob: &BlobKey) -> Result<Source, Error> {
+        let target = self.blob_target(blob);
+        for place in [Some(&target.place), target.aside.as_ref()].into_iter().flatten() {
+            if let Some(opened) = self.open_regular(place.path())? {
+                return Ok(opened);
+            }
+        }
+        Err(Error::NotFound)
+    }
+
+    /// Opens a regular file; `None` when there is none of that name.
+    pub(super) fn open_regular(&self, path: &str) -> Result<Option<Source>, Error> {
+        match rustix::fs::openat(&self.root, path, OPEN, Mode::empty()) {
+            Ok(file) => regular(file),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => Ok(None),
+            Err(errno) => Err(failed("opening a file")(errno)),
+        }
+    }
+}
+
+fn regular(file: OwnedFd) -> Result<Option<Source>, Error> {
+    let found = rustix::fs::fstat(&file).map_err(failed("looking at a file"))?;
+    let size = u64::try_from(found.st_size).unwrap_or_default();
+    Ok(FileType::from_raw_mode(found.st_mode).is_file().then_some(Source { file, size }))
+}
+
+/// What is still to be read of a file.
+struct Reader {
+    file: Arc<OwnedFd>,
+    store: Arc<Inner>,
+    at: u64,
+    end: u64,
+    /// The file's length, for errors.
+    size: u64,
+}
+
+impl Reader {
+    /// The next `length` bytes: from the cache if they are there, else from a blocking thread.
+    async fn chunk(&mut self, length: usize) -> Result<Bytes, Error> {
+        let mut buffer = Vec::with_capacity(length);
+        self.fill_cached(&mut buffer, length);
+        if buffer.len() < length {
+            buffer = join(self.fill(buffer, length)).await?;
+        }
+        self.at += buffer.len() as u64;
+        Ok(buffer.into())
+    }
+
+    /// Reads from the cache up to `length` bytes in all, as far as they are there.
+    fn fill_cached(&self, buffer: &mut Vec<u8>, length: usize) {
+        while buffer.len() < length && !self.store.no_cached_reads.load(Ordering::Relaxed) {
+            let offset = self.at + buffer.len() as u64;
+            match read_cached(&*self.file, buffer, length - buffer.len(), offset) {
+                // The end comes too early: the blocking read will say so.
+                Ok(0) | Err(Errno::AGAIN) => return,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
+                    self.store.no_cached_reads.store(true, Ordering::Relaxed);
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Begins to read on a blocking thread until `buffer` holds `length` bytes from `at` on.
+    fn fill(&self, mut buffer: Vec<u8>, length: usize) -> JoinHandle<Result<Vec<u8>, Error>> {
+        let (file, at, size) = (Arc::clone(&self.file), self.at, self.size);
+        tokio::task::spawn_blocking(move || {
+            buffer.reserve_exact(length - buffer.len());
+            while buffer.len() < length {
+                let offset = at + buffer.len() as u64;
+                let read = retry_on_intr(|| {
+                    let room = rustix::buffer::spare_capacity(&mut buffer);
+                    rustix::io::pread(&*file, room, offset)
+                });
+                match read {
+                    Ok(0) => return Err(Error::WrongLength { expected: size, found: offset }),
+                    Ok(_) => {}
+                    Err(errno) => return Err(failed("reading a file")(errno)),
+                }
+            }
+            buffer.truncate(length);
+            Ok(buffer)
+        })
+    }
+
+    fn left(&self, most: usize) -> usize {
+        usize::try_from(self.end - self.at).map_or(most, |left| left.min(most))
+    }
+
+    fn into_stream(self) -> BoxStream<'static, Result<Bytes, Error>> {
+        // Once a chunk was not in the cache, the next one is read ahead of the client, and so on.
+        type Ahead = Option<JoinHandle<Result<Vec<u8>, Error>>>;
+        let start: Option<(Self, Ahead)> = Some((self, None));
+        stream::unfold(start, |state| async move {
+            let (mut reader, ahead) = state?;
+            let result = match ahead {
+                Some(ahead) => join(ahead).await,
+                None => {
+                    let length = reader.left(CHUNK);
+                    if length == 0 {
+                        return None;
+                    }
+                    let mut buffer = Vec::with_capacity(length);
+                    reader.fill_cached(&mut buffer, length);
+                    if buffer.len() == length {
+                        reader.at += length as u64;
+                        return Some((Ok(buffer.into()), Some((reader, None))));
+                    }
+                    join(reader.fill(buffer, length)).await
+                }
+            };
+            match result {
+                Ok(buffer) => {
+                    reader.at += buffer.len() as u64;
+                    let length = reader.left(CHUNK_AHEAD);
+                    let next = (length > 0).then(|| reader.fill(Vec::new(), length));
+                    Some((Ok(buffer.into()), Some((reader, next))))
+                }
+                // An error is the last item.
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+        .boxed()
+    }
+}

@@ -1,0 +1,148 @@
+//! Temporary files: written under a name of our own in `.rowlock/tmp`, then renamed.
+
+use super::Inner;
+use super::sys::{begin_write_back, failed};
+use crate::{BlobAttributes, Error};
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags, XattrFlags};
+use rustix::io::{Errno, retry_on_intr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// After how many new bytes the kernel is asked to begin writing them to the disk.
+const WRITE_BACK: u64 = 8 << 20;
+
+/// A file without its final name. Dropping it removes it.
+#[derive(Debug)]
+pub(super) struct Temp {
+    store: Arc<Inner>,
+    name: String,
+    /// Empty once the file was renamed.
+    file: Option<OwnedFd>,
+    len: u64,
+    handed_to_disk: u64,
+}
+
+impl Temp {
+    /// Makes an empty temporary file.
+    pub(super) fn create(store: &Arc<Inner>) -> Result<Self, Error> {
+        let name = store.layout.tmp_name();
+        let open = || {
+            let flags =
+                OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            rustix::fs::openat(&store.root, name.as_str(), flags, Mode::from_raw_mode(0o644))
+        };
+        let opened = match open() {
+            // Somebody tidied up our folder.
+            Err(Errno::NOENT) => store.ensure_folder(&store.layout.tmp).and_then(|()| open()),
+            other => other,
+        };
+        let file = opened.map_err(failed("making a temporary file"))?;
+        Ok(Self { store: Arc::clone(store), name, file: Some(file), len: 0, handed_to_disk: 0 })
+    }
+
+    /// Its path, relative to the root.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number of bytes written.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The file, open for writing at its end.
+    pub(super) fn file(&self) -> Result<&OwnedFd, Error> {
+        self.file.as_ref().ok_or_else(|| failed("writing a file")(Errno::BADF))
+    }
+
+    /// Appends all of `bytes`.
+    pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            let file = self.file()?;
+            let written = retry_on_intr(|| rustix::io::write(file, bytes))
+                .map_err(failed("writing a file"))?;
+            if written == 0 {
+                return Err(failed("writing a file")(Errno::IO));
+            }
+            bytes = &bytes[written..];
+            self.grown(written as u64)?;
+        }
+        Ok(())
+    }
+
+    /// Counts bytes that were appended. Long files begin to go to the disk while they are still
+    /// written, so that the fsync at the end does not stall.
+    pub(super) fn grown(&mut self, bytes: u64) -> Result<(), Error> {
+        self.len += bytes;
+        let pending = self.len - self.handed_to_disk;
+        if pending >= WRITE_BACK {
+            begin_write_back(self.file()?, self.handed_to_disk, pending);
+            self.handed_to_disk = self.len;
+        }
+        Ok(())
+    }
+
+    /// Attaches what the reference keeps beside the bytes of an object.
+    pub(super) fn set_attributes(&self, attributes: &BlobAttributes) -> Result<(), Error> {
+        self.set("user.supabase.content-type", attributes.content_type.as_deref())?;
+        self.set("user.supabase.cache-control", attributes.cache_control.as_deref())
+    }
+
+    /// Attaches what the reference keeps beside the bytes of a part.
+    pub(super) fn set_etag(&self, etag: &str) -> Result<(), Error> {
+        self.set("user.supabase.etag", Some(etag))
+    }
+
+    /// Extended attributes only serve the way back to the reference (the rows have the same), so
+    /// a file system without them, or one whose room for them is used up, is no failure.
+    fn set(&self, name: &str, value: Option<&str>) -> Result<(), Error> {
+        let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(()) };
+        if self.store.no_xattrs.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let set = rustix::fs::fsetxattr(self.file()?, name, value.as_bytes(), XattrFlags::empty());
+        match set {
+            Ok(()) => {}
+            Err(Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS | Errno::NOSYS) => {
+                if !self.store.no_xattrs.swap(true, Ordering::Relaxed) {
+                    tracing::info!(
+                        "the blob folder's file system has no user attributes: content types are \
+                         kept in the database alone"
+                    );
+                }
+            }
+            Err(errno) => tracing::debug!(%errno, name, "an attribute of a blob was not kept"),
+        }
+        Ok(())
+    }
+
+    /// Makes the bytes and attributes durable.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        rustix::fs::fsync(self.file()?).map_err(failed("syncing a file"))
+    }
+
+    /// The file has another name now, and stays.
+    pub(super) fn renamed(mut self) {
+        self.file = None;
+    }
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        let Some(file) = self.file.take() else { return };
+        let store = Arc::clone(&self.store);
+        let name = std::mem::take(&mut self.name);
+        let remove = move || {
+            let _ = store.unlink(&name);
+            drop(file);
+        };
+        // To free a long file's blocks takes a while: not on a reactor thread.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if self.len > super::SMALL as u64 => {
+                runtime.spawn_blocking(remove);
+            }
+            _ => remove(),
+        }
+    }
+}
