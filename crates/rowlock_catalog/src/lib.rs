@@ -6,6 +6,7 @@
 mod buckets;
 mod catalog;
 pub mod connect;
+pub mod embedded;
 mod error;
 mod lists;
 mod multipart;
