@@ -1,2 +1,11 @@
-//! `rowlock`.
-fn main() {}
+//! `rowlock`: object storage guarded by PostgreSQL row-level security.
+
+mod cli;
+#[expect(dead_code, reason = "the server reads these settings")]
+mod config;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

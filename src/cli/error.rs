@@ -1,0 +1,20 @@
+use std::path::PathBuf;
+
+use crate::config::ConfigError;
+
+/// Why a command fails: each text is one plain sentence for the user.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// The configuration can't be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// A file can't be written.
+    #[error("can't write {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    /// Standard output can't be written.
+    #[error("can't print: {0}")]
+    Output(std::io::Error),
+}

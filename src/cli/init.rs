@@ -1,0 +1,255 @@
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rand::TryRng;
+use rowlock_auth::mint;
+use serde_json::{Value, json};
+
+use super::CliError;
+use crate::config::{
+    ANON_KEY, AUTH_JWT_SECRET, ConfigError, S3_PROTOCOL_ACCESS_KEY_ID,
+    S3_PROTOCOL_ACCESS_KEY_SECRET, SERVICE_KEY, Source, Variable,
+};
+
+/// What has to be set to run alone, with the names that the file gives them.
+const NEEDED: [(&Variable, &str); 5] = [
+    (&AUTH_JWT_SECRET, "JWT_SECRET"),
+    (&ANON_KEY, "ANON_KEY"),
+    (&SERVICE_KEY, "SERVICE_ROLE_KEY"),
+    (&S3_PROTOCOL_ACCESS_KEY_ID, "S3_PROTOCOL_ACCESS_KEY_ID"),
+    (&S3_PROTOCOL_ACCESS_KEY_SECRET, "S3_PROTOCOL_ACCESS_KEY_SECRET"),
+];
+/// How long the role keys last.
+const KEY_SECONDS: u64 = 10 * 365 * 24 * 3600;
+
+/// `rowlock init`.
+pub(crate) fn run() -> Result<(), CliError> {
+    let folder = Path::new(".");
+    let made = ensure(&Source::from_process(folder)?, folder)?;
+    super::print(if made {
+        "Wrote .env with new keys. Keep it: tokens and files depend on it.\n"
+    } else {
+        "The keys are all there already; nothing was written.\n"
+    })
+}
+
+/// Makes the keys where there are none: writes `.env` in that folder. Returns whether it did.
+///
+/// # Errors
+/// Some keys are there and others are missing (then nothing is written), or the file can't be
+/// written.
+pub(crate) fn ensure(source: &Source, folder: &Path) -> Result<bool, CliError> {
+    let path = folder.join(".env");
+    let missing: Vec<_> =
+        NEEDED.iter().filter(|(key, _)| !source.has(key)).map(|(_, name)| *name).collect();
+    if missing.is_empty() {
+        return Ok(false);
+    }
+    // A dangling link counts as a file: what it stands for may be mounted later.
+    if path.symlink_metadata().is_ok() {
+        return Err(ConfigError::Incomplete { path, names: missing }.into());
+    }
+    if missing.len() < NEEDED.len() {
+        return Err(ConfigError::Refused(format!(
+            "the environment has some of the keys but lacks {}; set all of them or none (nothing was written)",
+            missing.join(", ")
+        ))
+        .into());
+    }
+    write(folder, &path, &contents()?)?;
+    Ok(true)
+}
+
+fn write(folder: &Path, path: &Path, text: &str) -> Result<(), CliError> {
+    let failed = |source| CliError::Write { path: path.to_owned(), source };
+    let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            return Err(CliError::Usage(
+                ".env was made by somebody else just now; nothing was written".into(),
+            ));
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        // Half a file would only be in the way of the next try; it is ours, so it may go.
+        let _ = std::fs::remove_file(path);
+        return Err(failed(error));
+    }
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+/// The file. Every value needs no quoting in a shell and means the same to every reader of such
+/// files.
+fn contents() -> Result<String, CliError> {
+    let secret = random_hex::<32>()?;
+    let access_key = random_hex::<16>()?;
+    let secret_key = random_hex::<32>()?;
+    let anon = role_key(&secret, "anon");
+    let service = role_key(&secret, "service_role");
+    Ok(format!(
+        "# Made by `rowlock init`. Keep it secret, and keep it: tokens and files depend on it.\n\
+         JWT_SECRET={secret}\n\
+         ANON_KEY={anon}\n\
+         SERVICE_ROLE_KEY={service}\n\
+         S3_PROTOCOL_ACCESS_KEY_ID={access_key}\n\
+         S3_PROTOCOL_ACCESS_KEY_SECRET={secret_key}\n\
+         REGION=stub\n\
+         STORAGE_TENANT_ID=stub\n\
+         GLOBAL_S3_BUCKET=stub\n\
+         SUPABASE_PUBLIC_URL=http://localhost:8000\n\
+         API_EXTERNAL_URL=http://localhost:8000\n"
+    ))
+}
+
+fn random_hex<const BYTES: usize>() -> Result<String, CliError> {
+    let mut bytes = [0; BYTES];
+    rand::rngs::SysRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|error| CliError::Usage(format!("the system gives no random numbers: {error}")))?;
+    Ok(hex::encode(bytes))
+}
+
+/// A role's JWT, good for ten years.
+fn role_key(secret: &str, role: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let claims = json!({"role": role, "iss": "rowlock", "iat": now, "exp": now + KEY_SECONDS});
+    match claims {
+        Value::Object(claims) => mint(secret, &claims),
+        _ => unreachable!("json! of braces is an object"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    use super::*;
+    use crate::config::{Config, Mode};
+
+    fn made() -> (tempfile::TempDir, String) {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(ensure(&Source::new(&[], &[]), folder.path()).unwrap());
+        let text = std::fs::read_to_string(folder.path().join(".env")).unwrap();
+        (folder, text)
+    }
+
+    fn pairs(text: &str) -> BTreeMap<&str, &str> {
+        text.lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|l| l.split_once('='))
+            .collect()
+    }
+
+    #[test]
+    fn writes_the_keys_for_the_owner_only() {
+        let (folder, text) = made();
+        let mode = folder.path().join(".env").metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let pairs = pairs(&text);
+        let names: Vec<_> = pairs.keys().copied().collect();
+        assert_eq!(
+            names,
+            [
+                "ANON_KEY",
+                "API_EXTERNAL_URL",
+                "GLOBAL_S3_BUCKET",
+                "JWT_SECRET",
+                "REGION",
+                "S3_PROTOCOL_ACCESS_KEY_ID",
+                "S3_PROTOCOL_ACCESS_KEY_SECRET",
+                "SERVICE_ROLE_KEY",
+                "STORAGE_TENANT_ID",
+                "SUPABASE_PUBLIC_URL"
+            ]
+        );
+        let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        assert!(pairs["JWT_SECRET"].len() >= 40);
+        assert_eq!(pairs["S3_PROTOCOL_ACCESS_KEY_ID"].len(), 32);
+        assert_eq!(pairs["S3_PROTOCOL_ACCESS_KEY_SECRET"].len(), 64);
+        assert!(is_hex(pairs["S3_PROTOCOL_ACCESS_KEY_ID"]));
+        assert!(is_hex(pairs["S3_PROTOCOL_ACCESS_KEY_SECRET"]));
+        for (name, value) in &pairs {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/=+-".contains(&byte);
+            assert!(!value.is_empty() && value.bytes().all(plain), "{name}");
+        }
+    }
+
+    #[test]
+    fn two_files_share_no_secret() {
+        let (first, second) = (made().1, made().1);
+        let (first, second) = (pairs(&first), pairs(&second));
+        for (_, name) in NEEDED {
+            assert_ne!(first[name], second[name], "{name}");
+        }
+    }
+
+    #[test]
+    fn the_file_starts_a_server_alone() {
+        let (folder, text) = made();
+        let pairs: Vec<_> = pairs(&text).into_iter().collect();
+        let source = Source::new(&[], &pairs);
+        assert!(!ensure(&source, folder.path()).unwrap());
+        let config = Config::from_source(&source).unwrap();
+        assert_eq!(source.take_warnings(), Vec::<String>::new());
+        assert_eq!(config.mode, Mode::Alone);
+        assert_eq!(config.files.tenant, "stub");
+        let auth = rowlock_auth::Authenticator::new(config.auth).unwrap();
+        assert_eq!(auth.warnings(), Vec::<String>::new());
+        let service = auth.session(&auth.service_caller().token).unwrap();
+        assert!(service.caller.is_service);
+        let left = service.expires_at.unwrap()
+            - auth.session(auth.anon_key().unwrap()).unwrap().expires_at.unwrap();
+        assert!(left.abs() <= 1);
+    }
+
+    #[test]
+    fn a_shell_reads_what_we_read() {
+        let (folder, text) = made();
+        let script = "set -a && . ./.env && env";
+        let output = Command::new("sh")
+            .args(["-c", script])
+            .env_clear()
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        let output = String::from_utf8(output.stdout).unwrap();
+        let shell = self::pairs(&output);
+        let read = crate::config::dotenv::parse(text.as_bytes());
+        assert_eq!(read.warnings, Vec::<String>::new());
+        assert_eq!(read.values.len(), 10);
+        for (name, value) in &read.values {
+            assert_eq!(shell.get(name.as_str()), Some(&value.as_str()), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_existing_file_is_never_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        std::fs::write(&path, "JWT_SECRET=x\n").unwrap();
+        let error = ensure(&Source::new(&[], &[("JWT_SECRET", "x")]), folder.path()).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("ANON_KEY, SERVICE_ROLE_KEY, S3_PROTOCOL_ACCESS_KEY_ID"), "{error}");
+        assert!(!error.contains("JWT_SECRET"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "JWT_SECRET=x\n");
+        assert!(write(folder.path(), &path, "new").is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "JWT_SECRET=x\n");
+    }
+
+    #[test]
+    fn half_a_set_in_the_environment_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Source::new(&[("AUTH_JWT_SECRET", "x"), ("ANON_KEY", "y")], &[]);
+        let error = ensure(&source, folder.path()).unwrap_err().to_string();
+        assert!(error.contains("SERVICE_ROLE_KEY"), "{error}");
+        assert!(!folder.path().join(".env").exists());
+    }
+}

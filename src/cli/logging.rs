@@ -1,0 +1,25 @@
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::LoggingSettings;
+
+/// Sends log lines to standard error; what was set up first stays.
+pub(crate) fn start(settings: &LoggingSettings) {
+    let level: LevelFilter = settings.level.parse().unwrap_or(LevelFilter::INFO);
+    // Libraries are quieter than ourselves: their debug lines quote statements and headers.
+    let libraries = level.min(LevelFilter::INFO);
+    let filter = OWN.iter().fold(Targets::new().with_default(libraries), |filter, target| {
+        filter.with_target(*target, level)
+    });
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let _ = if settings.json {
+        registry.with(lines.json().flatten_event(true)).try_init()
+    } else {
+        registry.with(lines.with_target(false)).try_init()
+    };
+}
+
+/// Our own crates; a target covers what begins with it.
+const OWN: &[&str] = &["rowlock"];

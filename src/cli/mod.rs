@@ -1,0 +1,70 @@
+//! The command line: one file per command.
+
+mod config_table;
+mod error;
+mod init;
+mod logging;
+#[expect(dead_code, reason = "the server begins with it")]
+mod startup;
+mod token;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use error::CliError;
+
+/// Object storage guarded by PostgreSQL row-level security: S3 and Supabase-compatible.
+#[derive(Debug, Parser)]
+#[command(name = "rowlock", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make the keys: write `.env` in the current folder (never over an existing one)
+    Init,
+    /// Print a user's token, for trying row-level security
+    Token(token::Arguments),
+    /// Print the README's table of variables
+    #[command(hide = true)]
+    ConfigTable,
+}
+
+/// Runs the command that the process was started with. Errors are one sentence on standard
+/// error and exit code 1; wrong usage is clap's, with exit code 2.
+pub(crate) fn run() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Init => init::run(),
+        Command::Token(arguments) => token::run(&arguments),
+        Command::ConfigTable => config_table::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says a sentence on standard error.
+fn complain(sentence: &str) {
+    // Nobody is left to tell when standard error is gone.
+    let _ = writeln!(std::io::stderr(), "rowlock: {sentence}");
+}
+
+/// Prints to standard output.
+fn print(text: &str) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // `rowlock … | head` is no failure of ours.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CliError::Output(error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,27 @@
+use std::path::Path;
+
+use super::{CliError, init, logging};
+use crate::config::{Config, Mode, Source};
+
+/// What `serve` and `db` begin with: reads the configuration from the environment and the `.env`
+/// of the current folder, starts the log, and says what is odd.
+///
+/// Alone, where nothing is configured, the keys are made first.
+///
+/// # Errors
+/// Whatever stops the start, in a sentence.
+pub(crate) fn prepare() -> Result<Config, CliError> {
+    let folder = Path::new(".");
+    let mut source = Source::from_process(folder)?;
+    if Mode::of(&source) == Mode::Alone && init::ensure(&source, folder)? {
+        source = Source::from_process(folder)?;
+    }
+    let config = Config::from_source(&source);
+    if let Ok(config) = &config {
+        logging::start(&config.logging);
+    }
+    for sentence in source.take_warnings() {
+        tracing::warn!("{sentence}");
+    }
+    Ok(config?)
+}

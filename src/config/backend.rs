@@ -1,0 +1,173 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Mode;
+use super::embedded::data_folder;
+use super::error::ConfigError;
+use super::source::Source;
+use super::variable::Variable;
+
+const STORAGE_BACKEND: Variable = Variable::new(
+    "STORAGE_BACKEND",
+    "Where objects' bytes are kept: `file`. (`s3` is not available in this version yet.)",
+)
+.default("alone: `file`; with a database it must be set")
+.strict();
+const STORAGE_FILE_BACKEND_PATH: Variable =
+    Variable::new("STORAGE_FILE_BACKEND_PATH", "The folder of the file backend.")
+        .also(&["FILE_STORAGE_BACKEND_PATH"])
+        .default("alone: `files` in ROWLOCK_DATA; with a database it must be set")
+        .strict();
+const STORAGE_S3_BUCKET: Variable = Variable::new(
+    "STORAGE_S3_BUCKET",
+    "The name of the folder, below the file backend's, that holds all tenants.",
+)
+.also(&["GLOBAL_S3_BUCKET"])
+.default("alone: `stub`; with a database it must be set")
+.strict();
+const TENANT: Variable = Variable::new(
+    "PROJECT_REF",
+    "The tenant: the folder of its objects, and the access key of session credentials.",
+)
+.also(&["TENANT_ID", "STORAGE_TENANT_ID"])
+.default("storage-single-tenant")
+.strict();
+const MULTI_TENANT: Variable =
+    Variable::new("MULTI_TENANT", "Must not be `true`: the server serves one tenant.")
+        .also(&["IS_MULTITENANT"])
+        .default("false")
+        .strict();
+const STORAGE_FILE_ETAG_ALGORITHM: Variable = Variable::new(
+    "STORAGE_FILE_ETAG_ALGORITHM",
+    "The ETag of files that the database knows none for: `md5` or `mtime`.",
+)
+.default("md5");
+const ROWLOCK_BLOB_GRACE: Variable = Variable::new(
+    "ROWLOCK_BLOB_GRACE",
+    "How long the bytes of a replaced or deleted object stay, for readers under way (`60`, `60s`, `5m`).",
+)
+.default("60s")
+.strict();
+const ROWLOCK_MULTIPART_EXPIRY: Variable = Variable::new(
+    "ROWLOCK_MULTIPART_EXPIRY",
+    "How long a multipart upload without a new part stays (`12h`, `7d`).",
+)
+.default("7d")
+.strict();
+
+pub(crate) const VARIABLES: &[&Variable] = &[
+    &STORAGE_BACKEND,
+    &STORAGE_FILE_BACKEND_PATH,
+    &STORAGE_S3_BUCKET,
+    &TENANT,
+    &MULTI_TENANT,
+    &STORAGE_FILE_ETAG_ALGORITHM,
+    &ROWLOCK_BLOB_GRACE,
+    &ROWLOCK_MULTIPART_EXPIRY,
+];
+
+/// How the ETag of a file without a stored one is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileEtag {
+    /// From its bytes.
+    Md5,
+    /// From its time and size.
+    Mtime,
+}
+
+/// Where objects' bytes are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileBackendSettings {
+    /// `STORAGE_FILE_BACKEND_PATH`.
+    pub(crate) path: PathBuf,
+    /// `STORAGE_S3_BUCKET`: one path segment.
+    pub(crate) bucket: String,
+    /// `PROJECT_REF`, `TENANT_ID`, `STORAGE_TENANT_ID`: one path segment.
+    pub(crate) tenant: String,
+    /// `STORAGE_FILE_ETAG_ALGORITHM`.
+    pub(crate) etag: FileEtag,
+    /// `ROWLOCK_BLOB_GRACE`.
+    pub(crate) blob_grace: Duration,
+    /// `ROWLOCK_MULTIPART_EXPIRY`.
+    pub(crate) multipart_expiry: Duration,
+}
+
+impl FileBackendSettings {
+    pub(crate) fn from_source(source: &Source, mode: Mode) -> Result<Self, ConfigError> {
+        if source.flag(&MULTI_TENANT, false)? {
+            return Err(ConfigError::Refused(
+                "MULTI_TENANT is true, and this server serves one tenant: unset it and name the tenant in TENANT_ID".into(),
+            ));
+        }
+        backend(source, mode)?;
+        let etag =
+            source.parsed(&STORAGE_FILE_ETAG_ALGORITHM, "md5, mtime", |text| match text {
+                "md5" => Some(FileEtag::Md5),
+                "mtime" => Some(FileEtag::Mtime),
+                _ => None,
+            })?;
+        Ok(Self {
+            path: path(source, mode)?,
+            bucket: bucket(source, mode)?,
+            tenant: segment(source, &TENANT)?.unwrap_or_else(|| "storage-single-tenant".to_owned()),
+            etag: etag.unwrap_or(FileEtag::Md5),
+            blob_grace: source.span(&ROWLOCK_BLOB_GRACE, Duration::from_secs(60))?,
+            multipart_expiry: source
+                .span(&ROWLOCK_MULTIPART_EXPIRY, Duration::from_secs(7 * 24 * 3600))?,
+        })
+    }
+}
+
+fn backend(source: &Source, mode: Mode) -> Result<(), ConfigError> {
+    let is_file = source.parsed(&STORAGE_BACKEND, "file", |text| match text {
+        "file" => Some(true),
+        "s3" => Some(false),
+        _ => None,
+    })?;
+    match (is_file, mode) {
+        (Some(true), _) | (None, Mode::Alone) => Ok(()),
+        (Some(false), _) => Err(ConfigError::Refused(
+            "STORAGE_BACKEND is \"s3\", which is not available in this version yet; allowed: file"
+                .into(),
+        )),
+        (None, Mode::Stack) => Err(ConfigError::Missing {
+            name: STORAGE_BACKEND.name,
+            why: "the reference would have used s3; say which backend holds the objects (allowed: file)",
+        }),
+    }
+}
+
+fn path(source: &Source, mode: Mode) -> Result<PathBuf, ConfigError> {
+    match (source.text(&STORAGE_FILE_BACKEND_PATH), mode) {
+        (Some(path), _) => Ok(PathBuf::from(path)),
+        (None, Mode::Alone) => Ok(data_folder(source).join("files")),
+        (None, Mode::Stack) => Err(ConfigError::Missing {
+            name: STORAGE_FILE_BACKEND_PATH.name,
+            why: "the file backend needs its folder",
+        }),
+    }
+}
+
+fn bucket(source: &Source, mode: Mode) -> Result<String, ConfigError> {
+    match (segment(source, &STORAGE_S3_BUCKET)?, mode) {
+        (Some(bucket), _) => Ok(bucket),
+        (None, Mode::Alone) => Ok("stub".to_owned()),
+        (None, Mode::Stack) => Err(ConfigError::Missing {
+            name: STORAGE_S3_BUCKET.name,
+            why: "it (or GLOBAL_S3_BUCKET) names the folder below STORAGE_FILE_BACKEND_PATH that holds the objects; \
+                  where the reference ran without it, look for a folder named `undefined`",
+        }),
+    }
+}
+
+/// A value that becomes one segment of paths. Names with a leading dot and `__internal` are our
+/// own.
+fn segment(source: &Source, variable: &Variable) -> Result<Option<String>, ConfigError> {
+    let allowed = "a name of 1 to 255 bytes without `/`, control characters or a dot in front";
+    source.parsed(variable, allowed, |text| {
+        let good = (1..=255).contains(&text.len())
+            && !text.starts_with('.')
+            && !text.contains(|c: char| c == '/' || c == '\\' || c.is_control());
+        good.then(|| text.to_owned())
+    })
+}

@@ -1,0 +1,70 @@
+use std::time::Duration;
+
+use super::Mode;
+use super::source::Source;
+use super::variable::Variable;
+
+const SERVER_HOST: Variable =
+    Variable::new("SERVER_HOST", "The address or host name to listen on.")
+        .also(&["HOST"])
+        .default("alone: 127.0.0.1 and [::1]; with a database: 0.0.0.0");
+const SERVER_PORT: Variable = Variable::new("SERVER_PORT", "The port to listen on.")
+    .also(&["PORT"])
+    .default("alone: 8000; with a database: 5000");
+const SERVER_KEEP_ALIVE_TIMEOUT: Variable =
+    Variable::new("SERVER_KEEP_ALIVE_TIMEOUT", "Seconds an idle connection is kept.").default("61");
+const SERVER_HEADERS_TIMEOUT: Variable = Variable::new(
+    "SERVER_HEADERS_TIMEOUT",
+    "Seconds within which a request's headers must have arrived.",
+)
+.default("65");
+const VERSION: Variable = Variable::new("VERSION", "What `/version` answers.").default("0.0.0");
+
+pub(crate) const VARIABLES: &[&Variable] =
+    &[&SERVER_HOST, &SERVER_PORT, &SERVER_KEEP_ALIVE_TIMEOUT, &SERVER_HEADERS_TIMEOUT, &VERSION];
+
+/// Where and how to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BindSettings {
+    /// Addresses or host names (`SERVER_HOST`). In alone mode without it: both loopbacks.
+    pub(crate) hosts: Vec<String>,
+    /// `SERVER_PORT`.
+    pub(crate) port: u16,
+    /// `SERVER_KEEP_ALIVE_TIMEOUT`.
+    pub(crate) keep_alive_timeout: Duration,
+    /// `SERVER_HEADERS_TIMEOUT`.
+    pub(crate) headers_timeout: Duration,
+    /// `VERSION`.
+    pub(crate) version: String,
+}
+
+impl BindSettings {
+    pub(crate) fn from_source(source: &Source, mode: Mode) -> Self {
+        let (hosts, port): (&[&str], u16) = match mode {
+            Mode::Alone => (&["127.0.0.1", "::1"], 8000),
+            Mode::Stack => (&["0.0.0.0"], 5000),
+        };
+        let hosts = match source.text(&SERVER_HOST) {
+            // Brackets belong to URLs; people write them here too.
+            Some(host) => vec![host.trim().trim_matches(['[', ']']).to_owned()],
+            None => hosts.iter().copied().map(str::to_owned).collect(),
+        };
+        let port = match source.number(&SERVER_PORT).map(u16::try_from) {
+            None => port,
+            Some(Ok(set)) => set,
+            Some(Err(_)) => {
+                source.warn(format!("SERVER_PORT is over 65535. The default {port} is used"));
+                port
+            }
+        };
+        let seconds =
+            |variable, default| Duration::from_secs(source.number(variable).unwrap_or(default));
+        Self {
+            hosts,
+            port,
+            keep_alive_timeout: seconds(&SERVER_KEEP_ALIVE_TIMEOUT, 61),
+            headers_timeout: seconds(&SERVER_HEADERS_TIMEOUT, 65),
+            version: source.text_or(&VERSION, "0.0.0"),
+        }
+    }
+}

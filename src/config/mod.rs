@@ -1,0 +1,94 @@
+//! The configuration: one file per concern, each with its variables, its settings and the one
+//! function that makes the settings of the variables.
+//!
+//! Only [`Source`] reads the environment.
+
+mod auth;
+pub(crate) mod backend;
+mod bind;
+pub(crate) mod database;
+pub(crate) mod dotenv;
+pub(crate) mod duration;
+pub(crate) mod embedded;
+mod error;
+pub(crate) mod gateway;
+mod later;
+mod logging;
+pub(crate) mod registry;
+pub(crate) mod s3_protocol;
+mod source;
+mod uploads;
+mod variable;
+
+use rowlock_auth::AuthSettings;
+
+pub(crate) use auth::{ANON_KEY, AUTH_JWT_SECRET, SERVICE_KEY, signing};
+pub(crate) use backend::FileBackendSettings;
+pub(crate) use bind::BindSettings;
+pub(crate) use database::DatabaseSettings;
+pub(crate) use error::ConfigError;
+pub(crate) use gateway::GatewaySettings;
+pub(crate) use logging::LoggingSettings;
+pub(crate) use s3_protocol::{
+    S3_PROTOCOL_ACCESS_KEY_ID, S3_PROTOCOL_ACCESS_KEY_SECRET, S3ProtocolSettings,
+};
+pub(crate) use source::Source;
+pub(crate) use uploads::UploadSettings;
+pub(crate) use variable::Variable;
+
+/// Where the server stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// No `DATABASE_URL`: a private PostgreSQL, everything in one folder, keys made at first.
+    Alone,
+    /// With `DATABASE_URL`: in the reference's place.
+    Stack,
+}
+
+impl Mode {
+    /// `DATABASE_URL` alone decides.
+    pub(crate) fn of(source: &Source) -> Self {
+        if database::is_external(source) { Self::Stack } else { Self::Alone }
+    }
+}
+
+/// Everything that can be configured.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) mode: Mode,
+    pub(crate) bind: BindSettings,
+    pub(crate) database: DatabaseSettings,
+    pub(crate) files: FileBackendSettings,
+    pub(crate) uploads: UploadSettings,
+    pub(crate) auth: AuthSettings,
+    pub(crate) s3: S3ProtocolSettings,
+    pub(crate) gateway: GatewaySettings,
+    pub(crate) logging: LoggingSettings,
+}
+
+impl Config {
+    /// Reads all settings. What is odd, but no reason to stop, is noted in the source
+    /// ([`Source::take_warnings`]).
+    ///
+    /// # Errors
+    /// The first value that stops the start.
+    pub(crate) fn from_source(source: &Source) -> Result<Self, ConfigError> {
+        let mode = Mode::of(source);
+        let database = DatabaseSettings::from_source(source)?;
+        let files = FileBackendSettings::from_source(source, mode)?;
+        let config = Self {
+            mode,
+            bind: BindSettings::from_source(source, mode),
+            uploads: UploadSettings::from_source(source)?,
+            auth: auth::from_source(source, &database, &files)?,
+            s3: S3ProtocolSettings::from_source(source)?,
+            gateway: GatewaySettings::from_source(source)?,
+            logging: LoggingSettings::from_source(source, mode)?,
+            database,
+            files,
+        };
+        later::warn_of_promises(source);
+        registry::warn_of_typos(source);
+        Ok(config)
+    }
+}

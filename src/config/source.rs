@@ -1,0 +1,192 @@
+//! The one place that reads the environment.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::variable::Variable;
+use super::{dotenv, duration};
+
+/// The variables as they were set: in the environment, and in `.env`.
+#[derive(Default)]
+pub(crate) struct Source {
+    environment: BTreeMap<String, String>,
+    file: BTreeMap<String, String>,
+    warnings: RefCell<Vec<String>>,
+}
+
+/// A value, and the name under which it was found.
+struct Found<'a> {
+    name: &'static str,
+    value: &'a str,
+}
+
+impl Source {
+    /// Reads the process's environment and the `.env` in that folder, where there is one.
+    ///
+    /// # Errors
+    /// The file exists and can't be read.
+    pub(crate) fn from_process(folder: &Path) -> Result<Self, ConfigError> {
+        let mut environment = BTreeMap::new();
+        let mut warnings = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) => {
+                    environment.insert(name, value);
+                }
+                Err(_) if super::registry::knows(&name) => {
+                    warnings.push(format!("{name} is left out: its value is not UTF-8"));
+                }
+                Err(_) => {}
+            }
+        }
+        let path = folder.join(".env");
+        let file = match std::fs::read(&path) {
+            Ok(bytes) => dotenv::parse(&bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Default::default(),
+            Err(source) => return Err(ConfigError::File { path, source }),
+        };
+        warnings.extend(file.warnings);
+        Ok(Self { environment, file: file.values, warnings: RefCell::new(warnings) })
+    }
+
+    /// What a process with this environment and this `.env` would see.
+    #[cfg(test)]
+    pub(crate) fn new(environment: &[(&str, &str)], file: &[(&str, &str)]) -> Self {
+        let owned = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        Self { environment: owned(environment), file: owned(file), warnings: RefCell::default() }
+    }
+
+    /// All names that are set anywhere.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.environment.keys().chain(self.file.keys()).map(String::as_str)
+    }
+
+    /// Notes a sentence for the operator, once.
+    pub(crate) fn warn(&self, sentence: String) {
+        let mut warnings = self.warnings.borrow_mut();
+        if !warnings.contains(&sentence) {
+            warnings.push(sentence);
+        }
+    }
+
+    /// What was noted so far.
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
+        self.warnings.take()
+    }
+
+    fn find(&self, variable: &Variable) -> Option<Found<'_>> {
+        // An empty value counts as unset.
+        let is_set = |map: &BTreeMap<String, String>, name: &str| {
+            map.get(name).is_some_and(|value| !value.is_empty())
+        };
+        let (map, name) = [&self.environment, &self.file].into_iter().find_map(|map| {
+            variable.names().find(|name| is_set(map, name)).map(|name| (map, name))
+        })?;
+        let value = map.get(name)?.as_str();
+        for other in variable.names().filter(|other| *other != name) {
+            let of_other = [&self.environment, &self.file]
+                .into_iter()
+                .find_map(|map| map.get(other).filter(|value| !value.is_empty()));
+            if of_other.is_some_and(|of_other| of_other != value) {
+                self.warn(format!("{name} and {other} are both set and differ: {name} counts"));
+            }
+        }
+        Some(Found { name, value })
+    }
+
+    fn malformed(&self, variable: &Variable, found: &Found<'_>, allowed: &str) -> ConfigError {
+        let (name, allowed) = (found.name, allowed.to_owned());
+        if variable.secret {
+            ConfigError::MalformedSecret { name, allowed }
+        } else {
+            ConfigError::Malformed { name, value: found.value.to_owned(), allowed }
+        }
+    }
+
+    /// Whether it is set.
+    pub(crate) fn has(&self, variable: &Variable) -> bool {
+        self.find(variable).is_some()
+    }
+
+    /// The text as it was set.
+    pub(crate) fn text(&self, variable: &Variable) -> Option<String> {
+        self.find(variable).map(|found| found.value.to_owned())
+    }
+
+    /// The text, or this one.
+    pub(crate) fn text_or(&self, variable: &Variable, default: &str) -> String {
+        self.text(variable).unwrap_or_else(|| default.to_owned())
+    }
+
+    /// The value that `read` makes of the text; nothing when it is unset.
+    ///
+    /// # Errors
+    /// `read` makes nothing of it and the variable is strict; of a lenient one this warns and
+    /// the value counts as unset.
+    pub(crate) fn parsed<T>(
+        &self,
+        variable: &Variable,
+        allowed: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(found) = self.find(variable) else { return Ok(None) };
+        if let Some(value) = read(found.value.trim()) {
+            return Ok(Some(value));
+        }
+        let error = self.malformed(variable, &found, allowed);
+        if variable.strict {
+            return Err(error);
+        }
+        self.warn(format!("{error}. The default is used"));
+        Ok(None)
+    }
+
+    /// `true` or `false`.
+    ///
+    /// # Errors
+    /// As [`parsed`](Self::parsed).
+    pub(crate) fn flag(&self, variable: &Variable, default: bool) -> Result<bool, ConfigError> {
+        let read = |text: &str| text.parse().ok();
+        Ok(self.parsed(variable, "true, false", read)?.unwrap_or(default))
+    }
+
+    /// A span of time of our own variables.
+    ///
+    /// # Errors
+    /// As [`parsed`](Self::parsed).
+    pub(crate) fn span(
+        &self,
+        variable: &Variable,
+        default: Duration,
+    ) -> Result<Duration, ConfigError> {
+        Ok(self.parsed(variable, duration::GRAMMAR, duration::parse)?.unwrap_or(default))
+    }
+
+    /// A number, read up to the first non-digit as the reference does; what is no number at all
+    /// warns and counts as unset.
+    pub(crate) fn number(&self, variable: &Variable) -> Option<u64> {
+        let found = self.find(variable)?;
+        let text = found.value.trim();
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let Ok(number) = text[..digits].parse() else {
+            let error = self.malformed(variable, &found, "a number");
+            self.warn(format!("{error}. The default is used"));
+            return None;
+        };
+        if digits < text.len() {
+            self.warn(format!("{} is {:?}: read as {number}", found.name, found.value));
+        }
+        Some(number)
+    }
+
+    /// A number of milliseconds.
+    pub(crate) fn milliseconds(&self, variable: &Variable, default: u64) -> Duration {
+        Duration::from_millis(self.number(variable).unwrap_or(default))
+    }
+}

@@ -1,0 +1,44 @@
+use super::error::ConfigError;
+use super::source::Source;
+use super::variable::Variable;
+
+const UPLOAD_FILE_SIZE_LIMIT: Variable = Variable::new(
+    "UPLOAD_FILE_SIZE_LIMIT",
+    "The most bytes an object may have, however it is uploaded.",
+)
+.also(&["FILE_SIZE_LIMIT"]);
+const UPLOAD_FILE_SIZE_LIMIT_STANDARD: Variable = Variable::new(
+    "UPLOAD_FILE_SIZE_LIMIT_STANDARD",
+    "The most bytes of an upload in one request; `0` for no limit of its own.",
+)
+.also(&["FILE_SIZE_LIMIT_STANDARD_UPLOAD"])
+.default("0");
+const STRICT_KEYS: Variable =
+    Variable::new("STRICT_KEYS", "Refuse object names with characters that the reference refuses.")
+        .default("false")
+        .strict();
+
+pub(crate) const VARIABLES: &[&Variable] =
+    &[&UPLOAD_FILE_SIZE_LIMIT, &UPLOAD_FILE_SIZE_LIMIT_STANDARD, &STRICT_KEYS];
+
+/// What may be uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UploadSettings {
+    /// `UPLOAD_FILE_SIZE_LIMIT`: bytes.
+    pub(crate) size_limit: Option<u64>,
+    /// `UPLOAD_FILE_SIZE_LIMIT_STANDARD`: bytes.
+    pub(crate) standard_size_limit: Option<u64>,
+    /// `STRICT_KEYS`.
+    pub(crate) strict_keys: bool,
+}
+
+impl UploadSettings {
+    pub(crate) fn from_source(source: &Source) -> Result<Self, ConfigError> {
+        let limit = |variable| source.number(variable).filter(|bytes| *bytes > 0);
+        Ok(Self {
+            size_limit: limit(&UPLOAD_FILE_SIZE_LIMIT),
+            standard_size_limit: limit(&UPLOAD_FILE_SIZE_LIMIT_STANDARD),
+            strict_keys: source.flag(&STRICT_KEYS, false)?,
+        })
+    }
+}
