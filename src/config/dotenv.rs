@@ -85,7 +85,7 @@ fn value_of(text: &str, following: &[Option<&str>]) -> (usize, Result<String, &'
             return (used, complete.then_some(value).ok_or("text follows its closing quote"));
         }
         match following.get(used - 1) {
-            Some(Some(line)) if !line.split_once('=').is_some_and(|(name, _)| is_name(name)) => {
+            Some(Some(line)) if !is_assignment(line) => {
                 joined.push('\n');
                 joined.push_str(line);
             }
@@ -124,6 +124,12 @@ fn unquoted(text: &str) -> &str {
         }
     }
     text[..end].trim_end()
+}
+
+/// Whether a line looks like the next variable, and not like the padded end of base64.
+fn is_assignment(line: &str) -> bool {
+    line.split_once('=')
+        .is_some_and(|(name, value)| is_name(name) && !matches!(value.trim_end(), "" | "="))
 }
 
 fn is_name(text: &str) -> bool {
@@ -170,7 +176,7 @@ mod tests {
             ("A=b\r\n", "b"),
             ("A=b\nA=c", "c"),
             ("A=\"b\nc\r\nd\"\r\n", "b\nc\nd"),
-            ("A='-----BEGIN\nMII=\n-----END'\nB=c", "-----BEGIN\nMII=\n-----END"),
+            ("A='-----BEGIN\nMIIa\nMI==\n-----END'\nB=c", "-----BEGIN\nMIIa\nMI==\n-----END"),
         ] {
             assert_eq!(value(line), expected, "{line:?}");
         }
