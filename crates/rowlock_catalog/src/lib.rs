@@ -13,8 +13,11 @@ mod multipart;
 mod objects;
 mod outbox;
 mod pool;
+pub mod schema;
 mod scope;
 mod session;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transaction;
 
 pub use buckets::{BucketRow, CreateBucketOutcome, DeleteBucketOutcome};

@@ -1,0 +1,98 @@
+//! Rowlock's own tables: where they live, and making them.
+
+use tokio_postgres::Transaction;
+
+use super::Error;
+
+const TABLES: &str = include_str!("sql/own_tables.sql");
+/// What the code of this release expects; a change needs an upgrade step here.
+const VERSION: &str = "1";
+
+/// Finds our tables, or makes them: in schema `rowlock`, or in `storage` where the database user may
+/// not create schemas. Tables stay where a former start has put them. Returns the schema's name.
+pub(super) async fn prepare(
+    tx: &Transaction<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<&'static str, Error> {
+    for schema in ["rowlock", "storage"] {
+        if exists(tx, schema).await? {
+            check(tx, schema, warnings).await?;
+            return Ok(schema);
+        }
+    }
+    let row = tx
+        .query_one(
+            "SELECT current_user::text, current_database()::text,
+                 coalesce(
+                     has_schema_privilege(to_regnamespace('rowlock'), 'CREATE')
+                         AND has_schema_privilege(to_regnamespace('rowlock'), 'USAGE'),
+                     has_database_privilege(current_database(), 'CREATE')
+                 )",
+            &[],
+        )
+        .await?;
+    let schema = if row.get(2) { "rowlock" } else { "storage" };
+    tx.query("SELECT set_config('rowlock.own_schema', $1, true)", &[&schema]).await?;
+    tx.batch_execute(TABLES).await?;
+    if schema == "storage" {
+        let (user, database): (String, String) = (row.get(0), row.get(1));
+        warnings.push(format!(
+            "database user \"{user}\" may not create schema rowlock, so Rowlock's own tables are in \
+             schema storage; GRANT CREATE ON DATABASE \"{database}\" TO \"{user}\" before the first \
+             start gives them their own"
+        ));
+    }
+    Ok(schema)
+}
+
+/// By the catalog, which anyone may read: `to_regclass` fails on a schema without USAGE.
+async fn exists(tx: &Transaction<'_>, schema: &str) -> Result<bool, Error> {
+    let row = tx
+        .query_one(
+            "SELECT EXISTS (
+                 SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                 WHERE n.nspname = $1 AND c.relname = 'rowlock_meta'
+             )",
+            &[&schema],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+async fn check(
+    tx: &Transaction<'_>,
+    schema: &'static str,
+    warnings: &mut Vec<String>,
+) -> Result<(), Error> {
+    let row = tx
+        .query_one(
+            "SELECT current_user::text, has_schema_privilege($1, 'USAGE') AND (
+                 SELECT bool_and(
+                     has_table_privilege(c.oid, 'SELECT')
+                     AND has_table_privilege(c.oid, 'INSERT')
+                     AND has_table_privilege(c.oid, 'UPDATE')
+                     AND has_table_privilege(c.oid, 'DELETE')
+                     AND NOT row_security_active(c.oid))
+                 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                 WHERE n.nspname = $1 AND c.relname LIKE 'rowlock\\_%' AND c.relkind = 'r'
+             )",
+            &[&schema],
+        )
+        .await?;
+    if !row.get::<_, bool>(1) {
+        return Err(Error::ForeignTables { user: row.get(0), schema });
+    }
+    let meta = tx
+        .query_opt(
+            &format!("SELECT value FROM {schema}.rowlock_meta WHERE key = 'schema_version'"),
+            &[],
+        )
+        .await?;
+    let version = meta.map(|m| m.get::<_, String>(0)).unwrap_or_default();
+    if version != VERSION {
+        warnings.push(format!(
+            "Rowlock's own tables have version '{version}', this release knows '{VERSION}'"
+        ));
+    }
+    Ok(())
+}
