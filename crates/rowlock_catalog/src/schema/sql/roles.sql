@@ -14,7 +14,7 @@ DECLARE
         [super, 'LOGIN NOINHERIT CREATEROLE NOREPLICATION']
     ];
     role text[];
-    member text;
+    granted text;
 BEGIN
     FOREACH role SLICE 1 IN ARRAY wanted LOOP
         CONTINUE WHEN to_regrole(quote_ident(role[1])) IS NOT NULL;
@@ -27,13 +27,13 @@ BEGIN
             NULL;
         END;
     END LOOP;
-    FOREACH member IN ARRAY ARRAY[anon, authenticated, service, 'postgres'] LOOP
-        CONTINUE WHEN to_regrole(quote_ident(member)) IS NULL OR EXISTS (
+    FOREACH granted IN ARRAY ARRAY[anon, authenticated, service, 'postgres'] LOOP
+        CONTINUE WHEN to_regrole(quote_ident(granted)) IS NULL OR EXISTS (
             SELECT FROM pg_auth_members AS m
-            WHERE m.roleid = to_regrole(quote_ident(member))
+            WHERE m.roleid = to_regrole(quote_ident(granted))
                 AND m.member = to_regrole('authenticator')
         );
-        EXECUTE format('GRANT %I TO authenticator', member);
+        EXECUTE format('GRANT %I TO authenticator', granted);
     END LOOP;
 END
 $do$;
