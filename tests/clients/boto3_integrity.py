@@ -3,7 +3,6 @@
 Over plain HTTP boto3 sends checksums as headers, over TLS as trailers: so every case here runs both ways where it can.
 """
 import base64
-import datetime
 import hashlib
 import hmac
 import http.client
@@ -12,12 +11,19 @@ import zlib
 
 from s3 import body, client, pattern, refused
 from harness import Failure, case, main, same, true
+from signing import EMPTY, send, sign as sign_with, signing_key
 from tls import Terminator
 
 BUCKET = 'integrity-bucket'
 ALGORITHMS = ['CRC32', 'CRC32C', 'SHA1', 'SHA256', 'CRC64NVME']
 DATA = pattern(300_001, 'integrity')
 WRONG = {'CRC32': 'AAAAAA==', 'CRC32C': 'AAAAAA==', 'SHA1': base64.b64encode(bytes(20)).decode(), 'SHA256': base64.b64encode(bytes(32)).decode(), 'CRC64NVME': 'AAAAAAAAAAA='}
+
+
+def sign(s3, method, url, payload, headers=None):
+    """All headers of a request signed with the client's own credentials."""
+    credentials = s3._request_signer._credentials
+    return sign_with(credentials.access_key, credentials.secret_key, s3.meta.region_name, method, url, payload, headers)
 
 
 def absent(s3, key):
@@ -112,41 +118,6 @@ def unsigned_payloads_are_taken(server):
 
 # ---------------------------------------------------------------- signed chunks, as the AWS documentation lays them out
 # https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html and …/sigv4-streaming-trailers.html
-
-EMPTY = hashlib.sha256(b'').hexdigest()
-
-
-def signing_key(secret, date, region):
-    key = b'AWS4' + secret.encode()
-    for part in (date, region, 's3', 'aws4_request'):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    return key
-
-
-def sign(s3, method, url, payload, headers=None):
-    """Signs by header; returns all headers to send."""
-    credentials, region = s3._request_signer._credentials, s3.meta.region_name
-    where = urllib.parse.urlsplit(url)
-    stamp = datetime.datetime.now(datetime.timezone.utc).strftime('%Y%m%dT%H%M%SZ')
-    every = {'host': where.netloc, 'x-amz-date': stamp, 'x-amz-content-sha256': payload, **(headers or {})}
-    names = ';'.join(sorted(every))
-    canonical = '\n'.join([method, where.path, where.query, *(f'{k}:{every[k]}' for k in sorted(every)), '', names, payload])
-    scope = f'{stamp[:8]}/{region}/s3/aws4_request'
-    text = '\n'.join(['AWS4-HMAC-SHA256', stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    seed = hmac.new(signing_key(credentials.secret_key, stamp[:8], region), text.encode(), hashlib.sha256).hexdigest()
-    return {**every, 'authorization': f'AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={seed}'}
-
-
-def send(method, url, headers, data):
-    """(status, error code)"""
-    where = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=30)
-    connection.request(method, where.path + ('?' + where.query if where.query else ''), body=data, headers=headers)
-    answer = connection.getresponse()
-    text = answer.read().decode(errors='replace')
-    connection.close()
-    return answer.status, text.split('<Code>')[1].split('<')[0] if '<Code>' in text else None
-
 
 def chunked(s3, headers, chunks, trailer=None, spoil=None):
     """The body of a signed-chunk upload. `spoil` names what to falsify: 'data', 'signature', 'trailer', 'end'."""

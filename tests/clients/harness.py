@@ -69,7 +69,7 @@ def wait_for(what, test, seconds=30.0, every=0.05):
 class Server:
     """One server of its own folder, port and database. `with Server() as s:` starts and stops it."""
 
-    def __init__(self, env=None, port=None, folder=None, wrap=()):
+    def __init__(self, env=None, port=None, folder=None):
         self.owns_folder = folder is None
         self.folder = pathlib.Path(folder) if folder else temp_dir()
         self.port = port or free_port()
@@ -78,7 +78,6 @@ class Server:
         self.binary = self.folder / 'rowlock'
         if not self.binary.exists():
             shutil.copy2(binary(), self.binary)   # a rebuild during the run must not swap the server under test
-        self.wrap = list(wrap)
         self.process = None
         self.environ = {k: os.environ[k] for k in INHERITED if k in os.environ}
         self.environ.update(SERVER_PORT=str(self.port), ROWLOCK_DATA=str(self.data), RUST_BACKTRACE='1')
@@ -87,7 +86,7 @@ class Server:
     # ------------------------------------------------------------ life
     def start(self, seconds=60):
         log = open(self.log_path, 'ab')
-        self.process = subprocess.Popen([*self.wrap, str(self.binary), 'serve'], cwd=self.folder, env=self.environ,
+        self.process = subprocess.Popen([str(self.binary), 'serve'], cwd=self.folder, env=self.environ,
                                         stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         log.close()
         try:
@@ -110,17 +109,13 @@ class Server:
 
     @property
     def pid(self):
-        """The server's own process, also where another program (strace) started it."""
-        if not self.wrap:
-            return self.process.pid
-        children = pathlib.Path(f'/proc/{self.process.pid}/task/{self.process.pid}/children').read_text().split()
-        return int(children[0])
+        return self.process.pid
 
     def stop(self, seconds=30):
         if self.process is None:
             return
         if self.process.poll() is None:
-            os.kill(self.pid if self.wrap else self.process.pid, signal.SIGTERM)
+            self.process.terminate()
             try:
                 self.process.wait(seconds)
             except subprocess.TimeoutExpired:
