@@ -10,7 +10,11 @@ mod jwks;
 mod key;
 mod mint;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod token;
+#[cfg(test)]
+mod vectors;
 
 pub use authenticator::{ApiKey, Authenticator, Session};
 pub use error::{Error, SettingsError};
