@@ -1,1 +1,77 @@
 //! The domain: the one place that may touch both a row and a blob.
+//!
+//! Protocols call one method of [`Storage`] for each step of theirs and render what comes back.
+//! Every method takes a [`Context`]: who asks, by which request, to do what.
+
+mod buckets;
+mod commit;
+mod context;
+mod copy;
+mod delete;
+mod error;
+mod list;
+mod multipart;
+mod permit;
+mod read;
+mod receive;
+mod settings;
+mod task;
+mod upload;
+mod worker;
+
+pub use buckets::Bucket;
+pub use context::Context;
+pub use copy::{Copied, CopyMetadata, CopyRequest};
+pub use delete::DeleteOutcome;
+pub use error::{BodyError, Error};
+pub use list::{ListEntry, ListPage, ListQuery};
+pub use multipart::{
+    CompletePart, Completed, ListPartsPage, ListUploadsPage, ListUploadsQuery, Part, PartUpload,
+    UploadSummary, UploadsEntry,
+};
+pub use read::{FOLDER_PLACEHOLDER, Object};
+pub use receive::{Expected, TrailerChecks, UploadStream};
+pub use rowlock_blobs::BlobBody;
+pub use settings::Settings;
+pub use upload::{NewObject, Upload, Uploaded, WriteCondition};
+
+use rowlock_blobs::BlobStore;
+use rowlock_catalog::Catalog;
+use std::sync::Arc;
+
+/// Buckets, objects and uploads: rows guarded by row-level security, and the blobs they name.
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    catalog: Catalog,
+    blobs: Arc<dyn BlobStore>,
+    settings: Arc<Settings>,
+    wake: Arc<tokio::sync::Notify>,
+    discards: Arc<worker::Discards>,
+}
+
+impl Storage {
+    /// Puts a catalog and a blob store together.
+    pub fn new(catalog: Catalog, blobs: Arc<dyn BlobStore>, settings: Settings) -> Self {
+        Self {
+            catalog,
+            blobs,
+            settings: Arc::new(settings),
+            wake: Arc::default(),
+            discards: Arc::default(),
+        }
+    }
+
+    /// Whether the database answers (`GET /health`).
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn healthy(&self) -> Result<(), Error> {
+        Ok(self.catalog.health().await?)
+    }
+
+    /// Which keys new objects may have.
+    pub fn key_rules(&self) -> rowlock_types::KeyRules {
+        self.settings.key_rules
+    }
+}

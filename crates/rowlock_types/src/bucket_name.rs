@@ -107,8 +107,18 @@ mod tests {
             assert!(BucketName::new_s3(good).is_ok(), "{good}");
         }
         for bad in [
-            "ab", "Upper", "under_score", "-lead", "trail-", "a..b", "192.168.5.4", "xn--abc",
-            "x-s3alias", &"a".repeat(64), "sp ace", "ünï",
+            "ab",
+            "Upper",
+            "under_score",
+            "-lead",
+            "trail-",
+            "a..b",
+            "192.168.5.4",
+            "xn--abc",
+            "x-s3alias",
+            &"a".repeat(64),
+            "sp ace",
+            "ünï",
         ] {
             assert!(BucketName::new_s3(bad).is_err(), "{bad}");
         }

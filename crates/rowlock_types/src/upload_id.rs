@@ -25,9 +25,10 @@ impl UploadId {
         if fits { Ok(Self(Arc::from(text))) } else { Err(InvalidUploadId) }
     }
 
-    /// A new random id (UUID v4), for stores that have no ids of their own.
+    /// A new random id that grows with time (UUID v7), for stores that have no ids of their own:
+    /// uploads of one key are listed in the order in which they were begun.
     pub fn random() -> Self {
-        Self(Arc::from(uuid::Uuid::new_v4().to_string()))
+        Self(Arc::from(uuid::Uuid::now_v7().to_string()))
     }
 
     /// The id as text.

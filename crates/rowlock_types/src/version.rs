@@ -42,7 +42,13 @@ mod tests {
     fn only_the_written_form_is_a_version() {
         let version = Version::random();
         assert_eq!(Version::parse(&version.to_string()), Ok(version));
-        for bad in ["", "1", "../x", "67E55044-10B1-426F-9247-BB680E5FE0C8", "67e5504410b1426f9247bb680e5fe0c8"] {
+        for bad in [
+            "",
+            "1",
+            "../x",
+            "67E55044-10B1-426F-9247-BB680E5FE0C8",
+            "67e5504410b1426f9247bb680e5fe0c8",
+        ] {
             assert!(Version::parse(bad).is_err(), "{bad}");
         }
     }

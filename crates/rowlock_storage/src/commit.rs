@@ -1,0 +1,87 @@
+//! The end of every write: a complete blob gets its row, or goes.
+
+use crate::permit::{Permitted, refusal};
+use crate::upload::WriteCondition;
+use crate::{Context, Error, Storage};
+use rowlock_blobs::BlobKey;
+use rowlock_catalog::{CommitOutcome, CommitRequest, CompletedUpload, RowCondition};
+use rowlock_types::{ObjectMetadata, UserMetadata};
+use std::time::Duration;
+
+/// A durable blob and what its row will say.
+pub(crate) struct Written<'a> {
+    pub(crate) blob: &'a BlobKey,
+    pub(crate) metadata: &'a ObjectMetadata,
+    pub(crate) user_metadata: &'a UserMetadata,
+    pub(crate) permitted: &'a Permitted,
+    pub(crate) condition: &'a WriteCondition,
+    pub(crate) completes: Option<CompletedUpload<'a>>,
+}
+
+/// How long a blob stays whose COMMIT got lost, far longer than any statement may run.
+const UNKNOWN_PATIENCE: Duration = Duration::from_secs(600);
+
+/// How often the row is looked up when the outcome of a COMMIT is unknown.
+const LOOK_UPS: u32 = 5;
+
+impl Storage {
+    /// Commits the row of a durable blob. On a definite failure the blob is discarded; when the
+    /// outcome can't be found out, it stays: a row may point at it.
+    pub(crate) async fn commit(&self, ctx: &Context, written: &Written<'_>) -> Result<(), Error> {
+        let version = written.blob.version.map(|v| v.to_string()).unwrap_or_default();
+        let condition = match written.condition {
+            WriteCondition::None => RowCondition::None,
+            WriteCondition::Absent => RowCondition::Absent,
+            WriteCondition::Matches(tags) => {
+                RowCondition::Matches(tags.iter().map(ToString::to_string).collect())
+            }
+        };
+        let request = CommitRequest {
+            bucket: written.blob.bucket.as_str(),
+            name: written.blob.key.as_str(),
+            version: &version,
+            metadata: written.metadata,
+            user_metadata: written.user_metadata,
+            expected: &written.permitted.existing,
+            condition: &condition,
+            grace: self.settings.blob_grace,
+            completes: written.completes,
+        };
+        let mut patience = Duration::ZERO;
+        let error = match self.catalog.commit_upload(&ctx.scope(), &request).await {
+            Ok(CommitOutcome::Committed) => return Ok(()),
+            Ok(CommitOutcome::ConditionFailed) => Error::PreconditionFailed,
+            Ok(CommitOutcome::UploadGone) => Error::NoSuchUpload,
+            Err(rowlock_catalog::Error::CommitUnknown) => {
+                match self.was_committed(&request).await {
+                    Some(true) => return Ok(()),
+                    Some(false) => {
+                        // The broken connection's backend may still be at work.
+                        patience = UNKNOWN_PATIENCE;
+                        Error::Catalog(rowlock_catalog::Error::CommitUnknown)
+                    }
+                    None => return Err(Error::Catalog(rowlock_catalog::Error::CommitUnknown)),
+                }
+            }
+            Err(error) => refusal(error),
+        };
+        // A multipart upload's blob has one name for every Complete: it goes with the upload.
+        if written.completes.is_none() {
+            self.discard(written.blob.clone(), patience);
+        }
+        Err(error)
+    }
+
+    /// Whether the row points at the version now; `None` when the database does not say.
+    async fn was_committed(&self, request: &CommitRequest<'_>) -> Option<bool> {
+        for attempt in 0..LOOK_UPS {
+            tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
+            let CommitRequest { bucket, name, version, .. } = *request;
+            if let Ok(committed) = self.catalog.is_committed(bucket, name, version).await {
+                return Some(committed);
+            }
+        }
+        tracing::error!("the outcome of a commit is unknown; its blob stays");
+        None
+    }
+}

@@ -1,0 +1,159 @@
+use crate::commit::Written;
+use crate::permit::{Asked, Permitted};
+use crate::receive::{Expected, receive};
+use crate::task::detached;
+use crate::upload::{NewObject, WriteCondition};
+use crate::{BodyError, Context, Error, Object, Storage, Uploaded};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use rowlock_blobs::{BlobBody, BlobKey};
+use rowlock_types::{BucketName, ETag, ObjectKey, RowlockMetadata, UserMetadata, Version};
+use time::OffsetDateTime;
+
+/// Where the copy's metadata comes from (`x-amz-metadata-directive`).
+#[derive(Debug, Clone)]
+pub enum CopyMetadata {
+    /// `COPY`: the source's.
+    Source,
+    /// `REPLACE`: these.
+    Replace {
+        /// Content type.
+        content_type: Option<String>,
+        /// `Cache-Control`.
+        cache_control: Option<String>,
+        /// User metadata.
+        user_metadata: UserMetadata,
+        /// What has no column of its own.
+        extra: RowlockMetadata,
+    },
+}
+
+/// A copy to make. The source was found, and its conditions were checked, by the caller of this
+/// method (see [`Storage::find_object`]).
+#[derive(Debug, Clone)]
+pub struct CopyRequest {
+    /// The bucket it goes to.
+    pub bucket: BucketName,
+    /// The key it gets.
+    pub key: ObjectKey,
+    /// Metadata of the copy.
+    pub metadata: CopyMetadata,
+    /// A condition on the target.
+    pub condition: WriteCondition,
+}
+
+/// A committed copy.
+pub type Copied = Uploaded;
+
+impl Storage {
+    /// Copies an object that the caller may read to where it may write.
+    ///
+    /// # Errors
+    /// As for an upload; [`Error::NoSuchKey`] when the source's blob is gone.
+    pub async fn copy_object(
+        &self,
+        ctx: &Context,
+        source: &Object,
+        request: CopyRequest,
+    ) -> Result<Copied, Error> {
+        let new = target(source, request);
+        // Policies see the whole metadata that the copy will have, as far as it is known.
+        let now = OffsetDateTime::now_utc();
+        let tested = serde_json::to_value(new.metadata(&source.etag, source.size, now))
+            .map_err(|_| Error::Internal("metadata is no JSON"))?;
+        let asked = Asked {
+            bucket: &new.bucket,
+            key: &new.key,
+            content_type: new.content_type(),
+            metadata: &tested,
+            user_metadata: &new.user_metadata,
+            size: Some(source.size),
+            condition: &new.condition,
+            single: false,
+        };
+        let permitted = self.permit(ctx, &asked).await?;
+        let (this, ctx, source) = (self.clone(), ctx.clone(), source.clone());
+        detached(async move { this.copy(&ctx, &source, &new, &permitted).await }).await
+    }
+
+    async fn copy(
+        &self,
+        ctx: &Context,
+        source: &Object,
+        new: &NewObject,
+        permitted: &Permitted,
+    ) -> Result<Copied, Error> {
+        let version = Version::random();
+        let blob =
+            BlobKey { bucket: new.bucket.clone(), key: new.key.clone(), version: Some(version) };
+        let etag = if source.etag.bare().contains('-') {
+            // The copy of a multipart object is one piece, and its tag the digest of all bytes.
+            self.copy_through(source, new, &blob).await?
+        } else {
+            let from = source.blob.as_ref().ok_or(Error::NoSuchKey)?;
+            self.blobs.copy(from, &blob, &new.attributes()).await?;
+            source.etag.clone()
+        };
+        let at = OffsetDateTime::now_utc();
+        let metadata = new.metadata(&etag, source.size, at);
+        let written = Written {
+            blob: &blob,
+            metadata: &metadata,
+            user_metadata: &new.user_metadata,
+            permitted,
+            condition: &new.condition,
+            completes: None,
+        };
+        self.commit(ctx, &written).await?;
+        Ok(Copied { etag, size: source.size, version, last_modified: at })
+    }
+
+    /// Copies by reading and writing, with a digest of what went through.
+    async fn copy_through(
+        &self,
+        source: &Object,
+        new: &NewObject,
+        blob: &BlobKey,
+    ) -> Result<ETag, Error> {
+        let body = self.read_blob(source, 0..source.size).await?;
+        let expected = Expected { length: Some(source.size), ..Expected::default() };
+        let writer = self.blobs.writer(blob, &new.attributes());
+        let (writer, received) = receive(upload_stream(body), writer, &expected, None).await?;
+        writer.finish().await?;
+        Ok(ETag::from_md5(&received.md5()))
+    }
+}
+
+/// A stored body as an upload's.
+pub(crate) fn upload_stream(body: BlobBody) -> crate::UploadStream {
+    match body {
+        BlobBody::Bytes(bytes) => {
+            stream::once(async move { Ok::<Bytes, BodyError>(bytes) }).boxed()
+        }
+        BlobBody::Stream(chunks) => chunks.map_err(|error| BodyError(Box::new(error))).boxed(),
+    }
+}
+
+fn target(source: &Object, request: CopyRequest) -> NewObject {
+    let (content_type, cache_control, user_metadata, extra) = match request.metadata {
+        CopyMetadata::Source => (
+            source.metadata.mimetype.clone(),
+            source.metadata.cache_control.clone(),
+            source.user_metadata.clone(),
+            source.metadata.rowlock.clone().unwrap_or_default(),
+        ),
+        CopyMetadata::Replace { content_type, cache_control, user_metadata, extra } => {
+            (content_type, cache_control, user_metadata, extra)
+        }
+    };
+    NewObject {
+        bucket: request.bucket,
+        key: request.key,
+        content_type,
+        cache_control,
+        user_metadata,
+        extra,
+        content_length: Some(source.size),
+        condition: request.condition,
+    }
+}

@@ -1,0 +1,119 @@
+use rowlock_types::InvalidObjectKey;
+use std::fmt;
+
+/// What the domain can answer instead of success. Each protocol renders it in one place.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such bucket, or the caller may not see it.
+    #[error("bucket not found")]
+    NoSuchBucket,
+    /// There is no such object, or the caller may not see it.
+    #[error("object not found")]
+    NoSuchKey,
+    /// There is no such multipart upload, or it belongs to somebody else.
+    #[error("upload not found")]
+    NoSuchUpload,
+    /// A bucket of that name exists already; `owned` tells whether the caller can see it.
+    #[error("the bucket exists already")]
+    BucketAlreadyExists {
+        /// The caller can see the existing bucket.
+        owned: bool,
+    },
+    /// The caller may see it, but not do this to it.
+    #[error("access denied")]
+    AccessDenied,
+    /// The bucket still holds objects.
+    #[error("the bucket is not empty")]
+    BucketNotEmpty,
+    /// The key breaks the rules.
+    #[error(transparent)]
+    InvalidKey(#[from] InvalidObjectKey),
+    /// The key is fine, but the blob store cannot keep it.
+    #[error("{0}")]
+    UnsupportedKey(&'static str),
+    /// The object would be larger than a limit allows (bytes).
+    #[error("the object exceeded the maximum allowed size")]
+    EntityTooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The bucket does not take this content type.
+    #[error("mime type {0} is not supported")]
+    InvalidMimeType(String),
+    /// A condition on the stored object does not hold (`If-Match`, `If-None-Match` on a write).
+    #[error("at least one of the conditions did not hold")]
+    PreconditionFailed,
+    /// Two conditional writes met; the client may repeat (S3 ConditionalRequestConflict).
+    #[error("a conflicting conditional operation is in progress")]
+    ConditionalConflict,
+    /// A digest that the client sent does not fit the body.
+    #[error("the {0} you specified did not match what we received")]
+    BadDigest(&'static str),
+    /// `x-amz-content-sha256` does not fit the body.
+    #[error("the provided x-amz-content-sha256 does not match what was computed")]
+    ContentSha256Mismatch,
+    /// The body was shorter or longer than announced.
+    #[error("the body did not have the announced length")]
+    IncompleteBody,
+    /// The body could not be read; the protocol knows its own error.
+    #[error(transparent)]
+    Body(BodyError),
+    /// Multipart: the parts are not in ascending order.
+    #[error("the list of parts was not in ascending order")]
+    InvalidPartOrder,
+    /// Multipart: a part is missing, or its tag does not fit.
+    #[error("part {0} could not be found, or its entity tag does not match")]
+    InvalidPart(u32),
+    /// Multipart: a part other than the last is smaller than 5 MiB.
+    #[error("part {number} is smaller than the minimum allowed size")]
+    PartTooSmall {
+        /// The part's number.
+        number: u32,
+        /// Its size in bytes.
+        size: u64,
+        /// Its entity tag without quotes.
+        etag: String,
+    },
+    /// The database refused, failed or is away.
+    #[error(transparent)]
+    Catalog(#[from] rowlock_catalog::Error),
+    /// The blob store is full.
+    #[error("the storage backend is full")]
+    StorageFull,
+    /// The blob store failed.
+    #[error("the storage backend failed: {0}")]
+    Blobs(rowlock_blobs::Error),
+    /// A bug or a stopped task; the log has more.
+    #[error("internal error: {0}")]
+    Internal(&'static str),
+}
+
+impl From<rowlock_blobs::Error> for Error {
+    fn from(error: rowlock_blobs::Error) -> Self {
+        match error {
+            rowlock_blobs::Error::NotFound => Self::NoSuchKey,
+            rowlock_blobs::Error::PartNotFound(number) => Self::InvalidPart(number),
+            rowlock_blobs::Error::Full => Self::StorageFull,
+            rowlock_blobs::Error::UnsupportedKey(why) => Self::UnsupportedKey(why),
+            other => Self::Blobs(other),
+        }
+    }
+}
+
+/// Why a request body could not be read, as the protocol put it; it downcasts it again when it
+/// renders the error.
+pub struct BodyError(pub Box<dyn std::error::Error + Send + Sync>);
+
+impl fmt::Debug for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for BodyError {}

@@ -1,0 +1,286 @@
+//! The outbox worker: deletes the blobs that committed transactions left behind, and nothing
+//! that it cannot prove to be left behind.
+
+use crate::{Error, Storage};
+use rowlock_blobs::{BlobKey, MultipartBlob};
+use rowlock_catalog::{LiveRow, OutboxKind, OutboxRow};
+use rowlock_types::{BucketName, KeyRules, ObjectKey, UploadId, Version};
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// How many rows are claimed at once, and for how long.
+const BATCH: i64 = 500;
+const LEASE: Duration = Duration::from_secs(300);
+
+/// The longest pause between two looks: other servers and the reference write rows too.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Blobs of failed writes that wait for their deletion; beyond it they are left to a scrub.
+const MAX_DISCARDS: usize = 100_000;
+
+/// Blobs whose row was never committed.
+#[derive(Debug, Default)]
+pub(crate) struct Discards(parking_lot::Mutex<VecDeque<(Instant, BlobKey)>>);
+
+/// What became of one piece of work.
+enum Done {
+    /// It is finished, or was none.
+    Yes,
+    /// It has to be tried again.
+    Later(&'static str),
+}
+
+impl Storage {
+    /// Hands a blob without a row to the worker, to be looked at after `patience`.
+    pub(crate) fn discard(&self, blob: BlobKey, patience: Duration) {
+        let mut waiting = self.discards.0.lock();
+        if waiting.len() >= MAX_DISCARDS {
+            tracing::warn!("too many failed writes: a blob without a row stays");
+            return;
+        }
+        waiting.push_back((Instant::now() + patience, blob));
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
+    /// Works until `shutdown` is done. One per process; any number of processes share the work.
+    pub async fn run_worker(self, shutdown: impl Future<Output = ()>) {
+        tokio::pin!(shutdown);
+        let mut tidied = Instant::now();
+        loop {
+            let pause = match self.work_once().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::warn!(%error, "the outbox is not reachable");
+                    LONGEST_PAUSE
+                }
+            };
+            if tidied.elapsed() > Duration::from_secs(60) {
+                tidied = Instant::now();
+                self.tidy().await;
+            }
+            tokio::select! {
+                () = &mut shutdown => return,
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn tidy(&self) {
+        self.catalog.close_idle();
+        if let Err(error) = self.catalog.refresh_forbidden_roles().await {
+            tracing::warn!(%error, "roles could not be read");
+        }
+        if let Err(error) = self.catalog.forget_completed().await {
+            tracing::warn!(%error, "old Completes could not be forgotten");
+        }
+    }
+
+    /// Does all that is due; how long to pause then.
+    async fn work_once(&self) -> Result<Duration, Error> {
+        self.work_discards().await;
+        loop {
+            let rows = self.catalog.claim_outbox(BATCH, LEASE).await?;
+            if rows.is_empty() {
+                break;
+            }
+            self.work_batch(rows).await?;
+        }
+        let due = self.catalog.next_outbox_due().await?.unwrap_or(LONGEST_PAUSE);
+        // Never a busy loop, even when a row that is due is held by another worker.
+        Ok(due.clamp(Duration::from_millis(50), LONGEST_PAUSE))
+    }
+
+    async fn work_discards(&self) {
+        let now = Instant::now();
+        let due: Vec<BlobKey> = {
+            let mut waiting = self.discards.0.lock();
+            let (due, later): (VecDeque<_>, VecDeque<_>) =
+                waiting.drain(..).partition(|(at, _)| *at <= now);
+            *waiting = later;
+            due.into_iter().map(|(_, blob)| blob).collect()
+        };
+        for blob in due {
+            let row = (blob.key.as_str().to_owned(), blob.version.map(|v| v.to_string()));
+            match self.delete_unless_alive(&blob.bucket, &[row]).await.as_deref() {
+                Ok([Done::Yes]) => {}
+                _ => self.discard_again(blob),
+            }
+        }
+    }
+
+    fn discard_again(&self, blob: BlobKey) {
+        let mut waiting = self.discards.0.lock();
+        if waiting.len() < MAX_DISCARDS {
+            waiting.push_back((Instant::now() + Duration::from_secs(30), blob));
+        }
+    }
+
+    async fn work_batch(&self, rows: Vec<OutboxRow>) -> Result<(), Error> {
+        let mut finished = Vec::new();
+        let mut failed: Vec<(i64, i32, &'static str)> = Vec::new();
+        let mut blobs: BTreeMap<(String, String), Vec<OutboxRow>> = BTreeMap::new();
+        for row in rows {
+            match &row.kind {
+                OutboxKind::DeleteBlob => {
+                    let group = (row.bucket.clone(), first_segment(&row.name).to_owned());
+                    blobs.entry(group).or_default().push(row);
+                }
+                OutboxKind::RemoveMultipart { upload_id } => {
+                    match self.remove_multipart(&row, upload_id).await {
+                        Done::Yes => finished.push(row.id),
+                        Done::Later(why) => failed.push((row.id, row.attempts, why)),
+                    }
+                }
+            }
+        }
+        for ((bucket, _), rows) in blobs {
+            let Ok(bucket) = BucketName::existing(&bucket) else {
+                // Such a bucket has no folder: nothing can lie there.
+                finished.extend(rows.iter().map(|row| row.id));
+                continue;
+            };
+            let named: Vec<_> =
+                rows.iter().map(|row| (row.name.clone(), row.version.clone())).collect();
+            let outcomes = self.delete_unless_alive(&bucket, &named).await?;
+            for (row, outcome) in rows.iter().zip(outcomes) {
+                match outcome {
+                    Done::Yes => finished.push(row.id),
+                    Done::Later(why) => failed.push((row.id, row.attempts, why)),
+                }
+            }
+        }
+        if !finished.is_empty() {
+            self.catalog.finish_outbox(&finished).await?;
+        }
+        for (id, attempts, why) in failed {
+            let delay = Duration::from_secs(1 << attempts.clamp(0, 9));
+            self.catalog.postpone_outbox(id, delay, why).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the blobs of rows that are gone, all in one bucket and below one first segment.
+    async fn delete_unless_alive(
+        &self,
+        bucket: &BucketName,
+        rows: &[(String, Option<String>)],
+    ) -> Result<Vec<Done>, Error> {
+        let Some((first, _)) = rows.first() else { return Ok(Vec::new()) };
+        let mut versions: Vec<&str> = rows.iter().filter_map(|row| row.1.as_deref()).collect();
+        // A row without a version may have a path that is another row's blob.
+        versions.extend(rows.iter().filter(|row| row.1.is_none()).map(|row| last_segment(&row.0)));
+        let or_none = rows.iter().any(|row| row.1.is_none());
+        let live = self
+            .catalog
+            .live_rows(bucket.as_str(), first_segment(first), &versions, or_none)
+            .await?;
+        let Some(live) = live else {
+            return Ok(rows.iter().map(|_| Done::Later("absence is not proved")).collect());
+        };
+        let live: std::collections::HashSet<String> = live.iter().map(live_path).collect();
+        let mut blobs = Vec::new();
+        let mut outcomes = Vec::with_capacity(rows.len());
+        for (name, version) in rows {
+            let row = LiveRow { name: name.clone(), version: version.clone() };
+            let path = live_path(&row);
+            let blob = if live.contains(&path) { None } else { blob_key(bucket, &row) };
+            outcomes.push(blob.as_ref().map(|_| blobs.len()));
+            blobs.extend(blob);
+        }
+        let answers = self.blobs.delete(&blobs).await;
+        Ok(outcomes
+            .into_iter()
+            .map(|index| match index.and_then(|index| answers.get(index)) {
+                None | Some(Ok(())) => Done::Yes,
+                Some(Err(error)) => {
+                    tracing::warn!(%bucket, %error, "a blob could not be deleted");
+                    Done::Later("the blob store failed")
+                }
+            })
+            .collect())
+    }
+
+    /// Removes an ended upload's parts, and a blob that a failed Complete may have left.
+    async fn remove_multipart(&self, row: &OutboxRow, upload_id: &str) -> Done {
+        let (Ok(bucket), Ok(key)) =
+            (BucketName::existing(&row.bucket), ObjectKey::new(&row.name, KeyRules::Utf8))
+        else {
+            return Done::Yes;
+        };
+        let version = row.version.as_deref().and_then(|text| Version::parse(text).ok());
+        let (Ok(upload_id), Some(version)) = (UploadId::parse(upload_id), version) else {
+            return Done::Yes;
+        };
+        match self.catalog.upload_is_gone(upload_id.as_str()).await {
+            Ok(true) => {}
+            Ok(false) => return Done::Later("the upload is not proved to be gone"),
+            Err(_) => return Done::Later("the database failed"),
+        }
+        let blob = BlobKey { bucket, key, version: Some(version) };
+        let upload = MultipartBlob { upload_id, blob };
+        if let Err(error) = self.blobs.remove_multipart(&upload).await {
+            tracing::warn!(%error, "parts could not be removed");
+            return Done::Later("the blob store failed");
+        }
+        let named = [(row.name.clone(), row.version.clone())];
+        match self.delete_unless_alive(&upload.blob.bucket, &named).await {
+            Ok(mut outcomes) => outcomes.pop().unwrap_or(Done::Yes),
+            Err(_) => Done::Later("the database failed"),
+        }
+    }
+}
+
+/// The blob that a row named, if it could name one.
+fn blob_key(bucket: &BucketName, row: &LiveRow) -> Option<BlobKey> {
+    let key = ObjectKey::new(&row.name, KeyRules::Utf8).ok()?;
+    let version = match &row.version {
+        Some(text) => Some(Version::parse(text).ok()?),
+        None => None,
+    };
+    Some(BlobKey { bucket: bucket.clone(), key, version })
+}
+
+/// The path that a row's blob has on files, where repeated slashes are one: two rows of one path
+/// would share a blob.
+fn live_path(row: &LiveRow) -> String {
+    let segments = row.name.split('/').filter(|segment| !segment.is_empty());
+    segments.chain(row.version.as_deref()).collect::<Vec<_>>().join("/")
+}
+
+fn first_segment(name: &str) -> &str {
+    name.split('/').find(|segment| !segment.is_empty()).unwrap_or("")
+}
+
+fn last_segment(name: &str) -> &str {
+    name.rsplit('/').find(|segment| !segment.is_empty()).unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LiveRow, first_segment, last_segment, live_path};
+
+    #[test]
+    fn rows_that_share_a_path_are_told() {
+        let row = |name: &str, version: Option<&str>| LiveRow {
+            name: name.into(),
+            version: version.map(Into::into),
+        };
+        let v = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+        let path = live_path(&row("a/zz", Some(v)));
+        for same in [row("a//zz", Some(v)), row("/a/zz/", Some(v)), row(&format!("a/zz/{v}"), None)]
+        {
+            assert_eq!(live_path(&same), path);
+        }
+        assert_ne!(live_path(&row("a/zy", Some(v))), path);
+    }
+
+    #[test]
+    fn segments() {
+        assert_eq!((first_segment("a/b"), last_segment("a/b")), ("a", "b"));
+        assert_eq!((first_segment("//a/b//"), last_segment("//a/b//")), ("a", "b"));
+        assert_eq!((first_segment("a"), last_segment("a")), ("a", "a"));
+    }
+}
