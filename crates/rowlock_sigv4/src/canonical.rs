@@ -40,12 +40,11 @@ impl CanonicalHeaders {
 }
 
 /// The values of a signed header as the client sent them, before proxies touched them.
-fn received<'a>(request: &Request<'a>, name: &str) -> impl Iterator<Item = &'a [u8]> {
+fn received<'a>(request: &Request<'a>, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     let original = "x-original-accept-encoding";
     let name = if name == "accept-encoding" && request.has(original) { original } else { name };
     // Proxies answer `Expect` themselves and drop it; it has one possible value.
     let dropped = (name == "expect" && !request.has(name)).then_some(b"100-continue".as_slice());
-    let name = name.to_owned();
     request.headers.iter().filter(move |(n, _)| *n == name).map(|(_, value)| *value).chain(dropped)
 }
 

@@ -1,4 +1,5 @@
 //! AWS's published examples, with the keys of its documentation.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use bytes::Bytes;
 use rowlock_sigv4::{

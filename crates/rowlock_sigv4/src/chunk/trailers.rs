@@ -54,7 +54,7 @@ impl TrailerReader {
         else {
             return malformed;
         };
-        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
+        let (name, value) = (trim(name).to_ascii_lowercase(), trim(value));
         let text = |byte: u8| (b' '..=b'~').contains(&byte) || byte >= 0x80;
         if !value.bytes().all(text) {
             return malformed;
@@ -87,7 +87,7 @@ impl TrailerReader {
         else {
             return false;
         };
-        let (name, value) = (name.trim(), value.trim());
+        let (name, value) = (trim(name), trim(value));
         name.eq_ignore_ascii_case(TRAILER_SIGNATURE) && value.len() == 64
             || Algorithm::from_header(name).is_some_and(|a| Checksum::parse(a, value).is_ok())
     }
@@ -104,4 +104,9 @@ impl TrailerReader {
         }
         Ok(self.found)
     }
+}
+
+/// Without optional white space (RFC 9110 section 5.6.3).
+fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
 }
