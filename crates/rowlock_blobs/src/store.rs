@@ -105,7 +105,8 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     /// Cheap: it makes no system call before the first bytes need a place.
     fn writer(&self, blob: &BlobKey, attributes: &BlobAttributes) -> Box<dyn BlobWriter>;
 
-    /// Reads `range` of a blob whose row says that it has `size` bytes in all.
+    /// Reads `range` of a blob whose row says that it has `size` bytes in all. What of the range
+    /// is beyond the end is left out.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::WrongLength`], or the store's failure.
@@ -130,6 +131,7 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
 
     /// Deletes blobs; one answer for each, in order. A blob that does not exist is a success.
     /// Never deletes anything but the very blobs named, never a folder with something in it.
+    /// A power loss may bring a blob back: whoever must be sure asks again later.
     async fn delete(&self, blobs: &[BlobKey]) -> Vec<Result<(), Error>>;
 
     /// Begins a multipart upload and returns its id.
@@ -149,8 +151,8 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     /// The parts stay until [`BlobStore::remove_multipart`].
     ///
     /// # Errors
-    /// [`Error::PartNotFound`], [`Error::WrongLength`] when a part is not as long as said, or the
-    /// store's failure.
+    /// [`Error::PartNotFound`] when a part is missing or known to have another entity tag,
+    /// [`Error::WrongLength`] when it is not as long as said, or the store's failure.
     async fn complete_multipart(
         &self,
         upload: &MultipartBlob,
@@ -196,6 +198,7 @@ pub trait StagedPart: Send {
     /// Puts the part in its place, over an earlier part of the same number, durably.
     ///
     /// # Errors
-    /// The store's failure; an earlier part is then still in place.
+    /// The store's failure; an earlier part is then still in place, or in rare cases this one.
+    /// Complete accepts only the one whose length and entity tag it is given.
     async fn publish(self: Box<Self>) -> Result<(), Error>;
 }

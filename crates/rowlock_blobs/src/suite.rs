@@ -158,7 +158,7 @@ pub async fn visibility(store: &dyn BlobStore, bucket: &str) {
         put(store, &new, &pattern(size), 200 << 10).await;
         assert_holds(store, &old, &pattern(5)).await;
         assert_holds(store, &new, &pattern(size)).await;
-        remove(store, &[old.clone()]).await;
+        remove(store, std::slice::from_ref(&old)).await;
         assert_absent(store, &old).await;
         assert_holds(store, &new, &pattern(size)).await;
         remove(store, &[new]).await;
@@ -259,7 +259,7 @@ pub async fn copies(store: &dyn BlobStore, bucket: &str) {
         let (from, to) = (blob(bucket, "c/from"), blob(bucket, "c/to/there"));
         put(store, &from, &pattern(size), 512 << 10).await;
         store.copy(&from, &to, &BlobAttributes::default()).await.unwrap();
-        remove(store, &[from.clone()]).await;
+        remove(store, std::slice::from_ref(&from)).await;
         assert_absent(store, &from).await;
         assert_holds(store, &to, &pattern(size)).await;
         remove(store, &[to]).await;

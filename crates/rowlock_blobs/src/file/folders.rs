@@ -38,8 +38,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How often a writer begins again when others remove its folder.
 const ATTEMPTS: usize = 1000;
-/// The age from which a folder is remembered: far above the coarsest clock tick (10 ms).
-const SETTLED: Duration = Duration::from_secs(1);
+/// The age from which a folder is remembered: ten times the coarsest clock tick (10 ms).
+const SETTLED: Duration = Duration::from_millis(100);
 /// How many folders are remembered: about 1 MiB.
 const REMEMBERED: usize = 16_384;
 
@@ -47,8 +47,10 @@ const REMEMBERED: usize = 16_384;
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) place: Place,
-    /// For blobs: where to go when something that is no folder is in the way.
+    /// Where to go when something that is no folder is in the way, if that is another place.
     pub(super) aside: Option<Place>,
+    /// Whether nothing can have had this name before, as with every blob.
+    pub(super) fresh: bool,
 }
 
 /// Which folder: device, inode, time of birth.
@@ -85,23 +87,22 @@ impl Inner {
     /// durable.
     pub(super) fn place(&self, temp: Temp, target: &Target) -> Result<(), Error> {
         let mut temp = Some(temp);
-        match self.try_place(&mut temp, &target.place, target.aside.is_some())? {
-            Way::Clear => Ok(()),
-            Way::Blocked => match &target.aside {
-                Some(aside) => match self.try_place(&mut temp, aside, false)? {
-                    Way::Clear => Ok(()),
-                    Way::Blocked => Err(failed("giving a file its name")(Errno::EXIST)),
-                },
-                None => Err(failed("giving a file its name")(Errno::EXIST)),
-            },
+        if let Way::Clear = self.try_place(&mut temp, &target.place, target)? {
+            return Ok(());
         }
+        if let Some(aside) = &target.aside
+            && let Way::Clear = self.try_place(&mut temp, aside, target)?
+        {
+            return Ok(());
+        }
+        Err(failed("giving a file its name")(Errno::EXIST))
     }
 
     fn try_place(
         &self,
         temp: &mut Option<Temp>,
         place: &Place,
-        blob_in_bucket: bool,
+        target: &Target,
     ) -> Result<Way, Error> {
         for _ in 0..ATTEMPTS {
             let tried = self.make_folder(place.folder()).and_then(|made| {
@@ -113,21 +114,19 @@ impl Inner {
                     if let Some(temp) = temp.take() {
                         temp.renamed();
                     }
-                    return match self.sync_upwards(place.folder(), made) {
-                        Ok(()) => Ok(Way::Clear),
-                        Err(errno) => {
-                            // A blob's name is new with every write: better none than one that
-                            // a power loss may take back.
-                            if blob_in_bucket {
+                    return self.sync_upwards(place.folder(), made).map(|()| Way::Clear).map_err(
+                        |errno| {
+                            // Better no blob than one that a power loss may take back.
+                            if target.fresh {
                                 let _ = self.unlink(place.path());
                                 self.prune(place);
                             }
-                            Err(failed("syncing a folder")(errno))
-                        }
-                    };
+                            failed("syncing a folder")(errno)
+                        },
+                    );
                 }
                 Err(Errno::NOENT) => {}
-                Err(Errno::NOTDIR) if blob_in_bucket => {
+                Err(Errno::NOTDIR) if target.aside.is_some() && *place == target.place => {
                     if let Way::Blocked = self.clear_the_way(place)? {
                         return Ok(Way::Blocked);
                     }
@@ -197,7 +196,7 @@ impl Inner {
         let opened = open_folder(&self.root, name)?;
         fsync_folder(&opened)?;
         #[cfg(test)]
-        self.synced.lock().unwrap().push(folder.to_owned());
+        self.watch.synced(folder)?;
         Ok(opened)
     }
 

@@ -116,9 +116,8 @@ struct Inner {
     no_xattrs: AtomicBool,
     /// Found out once: files cannot be opened or read from the cache alone.
     no_cached_reads: AtomicBool,
-    /// Which folders were synced, in order.
     #[cfg(test)]
-    synced: std::sync::Mutex<Vec<String>>,
+    watch: durability_tests::Watch,
 }
 
 impl FileStore {
@@ -138,7 +137,7 @@ impl FileStore {
             no_xattrs: AtomicBool::new(false),
             no_cached_reads: AtomicBool::new(false),
             #[cfg(test)]
-            synced: std::sync::Mutex::default(),
+            watch: durability_tests::Watch::default(),
         });
         let probe = || {
             let tmp = &store.layout.tmp;
@@ -227,7 +226,7 @@ impl BlobStore for FileStore {
             .0
             .layout
             .part(upload, number)
-            .map(|place| Target { place, aside: None })
+            .map(|place| Target { place, aside: None, fresh: false })
             .ok_or("its upload id is too long for the file system");
         Box::new(FileWriter::new(Arc::clone(&self.0), target, BlobAttributes::default()))
     }
@@ -253,7 +252,7 @@ impl Inner {
     fn blob_target(&self, blob: &BlobKey) -> Target {
         let place = self.layout.blob(blob);
         let aside = Some(self.layout.aside(blob)).filter(|aside| *aside != place);
-        Target { place, aside }
+        Target { place, aside, fresh: true }
     }
 
     /// Removes a blob wherever it is, the files that the reference keeps beside it, and folders

@@ -39,7 +39,7 @@ pub(super) fn create(
     let mut temp = Temp::create(store)?;
     temp.append(&text)?;
     temp.sync()?;
-    store.place(temp, &Target { place, aside: None })
+    store.place(temp, &Target { place, aside: None, fresh: true })
 }
 
 /// Joins parts into the upload's blob. The parts' bytes are copied (shared, where the file system

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::suite;
+use bytes::Bytes;
+use futures_util::StreamExt;
 use rowlock_types::{BucketName, KeyRules, ObjectKey, Version};
 use std::collections::BTreeSet;
 use std::fs;
@@ -60,8 +62,6 @@ fn tree(root: &Path) -> BTreeSet<String> {
 fn files(root: &Path) -> Vec<String> {
     tree(root).into_iter().filter(|path| !root.join(path).is_dir()).collect()
 }
-
-use bytes::Bytes;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn does_what_every_store_must() {
@@ -259,7 +259,7 @@ async fn a_link_is_deleted_and_not_what_it_points_at() {
     let link = folder.join(blob.version.unwrap().to_string());
     std::os::unix::fs::symlink(&target, &link).unwrap();
     assert_eq!(&get(&store, &blob, 4).await[..], b"mine");
-    store.delete(&[blob.clone()]).await.remove(0).unwrap();
+    store.delete(std::slice::from_ref(&blob)).await.remove(0).unwrap();
     assert!(!link.is_symlink());
     assert_eq!(fs::read(&target).unwrap(), b"mine");
     // A folder of a blob's name is nobody's blob.
@@ -363,4 +363,38 @@ fn a_folder_that_cannot_be_used_is_refused_in_one_sentence() {
     assert!(matches!(FileStore::open(settings("x", ".rowlock")), Err(OpenError::Tenant)));
     assert!(!dir.path().join("x").exists());
     FileStore::open(settings("new/deep/root", "ten")).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_gets_shorter_while_it_is_read_ends_in_an_error() {
+    for cached in [true, false] {
+        let (dir, store) = slash();
+        store.0.no_cached_reads.store(!cached, std::sync::atomic::Ordering::Relaxed);
+        let blob = suite::blob("b3", "k");
+        suite::put(&store, &blob, &suite::pattern(3 << 20), 512 << 10).await;
+        let BlobBody::Stream(mut stream) = store.read(&blob, 3 << 20, 0..3 << 20).await.unwrap()
+        else {
+            panic!("three megabytes in memory");
+        };
+        assert!(stream.next().await.unwrap().is_ok());
+        let file = fs::File::options()
+            .write(true)
+            .open(dir.path().join(store.0.layout.blob(&blob).path()))
+            .unwrap();
+        file.set_len(2 << 20).unwrap();
+        let rest: Vec<_> = stream.collect().await;
+        let (last, before) = rest.split_last().unwrap();
+        assert!(matches!(last, Err(Error::WrongLength { expected: 3_145_728, .. })), "{last:?}");
+        assert!(before.iter().all(Result::is_ok));
+    }
+}
+
+#[tokio::test]
+async fn a_range_beyond_the_end_stops_there() {
+    let (_dir, store) = slash();
+    let blob = suite::blob("b3", "k");
+    suite::put(&store, &blob, &suite::pattern(10), 10).await;
+    let read = async |range| suite::get(&store, &blob, 10, range).await.unwrap();
+    assert_eq!(read(5..99).await, suite::pattern(10).slice(5..));
+    assert_eq!(read(50..99).await, Bytes::new());
 }
