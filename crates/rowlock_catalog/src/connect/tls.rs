@@ -58,7 +58,8 @@ where
     fn make_tls_connect(&mut self, domain: &str) -> io::Result<Handshake> {
         let name = match ServerName::try_from(domain) {
             Ok(name) => name.to_owned(),
-            Err(_) if self.name_matters => {
+            // A socket has no name, and needs none.
+            Err(_) if self.name_matters && !domain.is_empty() => {
                 return Err(io::Error::other("the host is no name that a certificate can carry"));
             }
             // An address is never sent to the server, so any will do.

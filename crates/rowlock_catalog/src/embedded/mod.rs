@@ -285,10 +285,11 @@ fn prepare(settings: &EmbeddedSettings) -> Result<Prepared, EmbeddedError> {
     };
     if home.major()?.is_none() {
         tracing::info!(version = programs.major, "making a new PostgreSQL database");
+        forget_set_up(&home)?;
         cluster::create(&home, &account, &programs, &passwords)?;
     } else if known.is_none() {
         // Roles get their new passwords when they are set up again.
-        let _ = fs::remove_file(home.ready());
+        forget_set_up(&home)?;
         cluster::reset_password(&home, &account, &programs, &passwords)?;
     }
 
@@ -297,6 +298,16 @@ fn prepare(settings: &EmbeddedSettings) -> Result<Prepared, EmbeddedError> {
     write_private(&home.socket_note(), note.as_bytes())?;
     let launch = Launch { home, account, programs, socket_folder };
     Ok(Prepared { launch, passwords, locks: (lock, home_lock) })
+}
+
+/// Lets the next start set up roles and passwords, whatever an older database had.
+fn forget_set_up(home: &Home) -> Result<(), EmbeddedError> {
+    match fs::remove_file(home.ready()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).at("removing a file", &home.ready())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Sets up roles and rights once, and makes sure that the server's own role can log in.
@@ -320,8 +331,8 @@ async fn set_up(
         Connector::new(&settings)?.connect().await
     };
     if !home.ready().exists() {
-        let (client, _driver) = connect(&urls.admin).await.map_err(wrong_password)?;
-        roles::set_up(&client, passwords).await?;
+        let (mut client, _driver) = connect(&urls.admin).await.map_err(wrong_password)?;
+        roles::set_up(&mut client, passwords).await?;
         write_private(&home.ready(), b"")?;
     }
     connect(&urls.storage).await.map_err(wrong_password)?;

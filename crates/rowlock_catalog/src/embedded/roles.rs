@@ -5,26 +5,25 @@ use tokio_postgres::Client;
 use super::error::EmbeddedError;
 use super::passwords::Passwords;
 use super::{POSTGRES, STORAGE_ADMIN};
+use crate::schema::{StackSettings, bootstrap_stack};
 
 /// Sets up roles, rights and passwords; repeating it changes nothing.
-pub(super) async fn set_up(client: &Client, passwords: &Passwords) -> Result<(), EmbeddedError> {
+pub(super) async fn set_up(
+    client: &mut Client,
+    passwords: &Passwords,
+) -> Result<(), EmbeddedError> {
+    bootstrap_stack(client, StackSettings::default())
+        .await
+        .map_err(|error| EmbeddedError::SetUp(error.to_string()))?;
     for (role, password) in
         [(STORAGE_ADMIN, &passwords.storage_admin), (POSTGRES, &passwords.postgres)]
     {
-        let make = format!(
-            "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN \
-             CREATE ROLE {role} LOGIN; END IF; END $$"
-        );
-        run(client, &make).await?;
-        run(client, &format!("ALTER ROLE {role} LOGIN PASSWORD '{password}'")).await?;
+        let statement = format!("ALTER ROLE {role} PASSWORD '{password}'");
+        client.batch_execute(&statement).await.map_err(|error| {
+            // The driver's own words could quote the statement, which holds a password.
+            let reason = error.as_db_error().map(|db| db.message().to_owned());
+            EmbeddedError::SetUp(reason.unwrap_or_else(|| "the connection broke".to_owned()))
+        })?;
     }
     Ok(())
-}
-
-async fn run(client: &Client, statement: &str) -> Result<(), EmbeddedError> {
-    client.batch_execute(statement).await.map_err(|error| {
-        // The statement holds a password, and the database may quote it in the details.
-        let reason = error.as_db_error().map(|db| db.message().to_owned());
-        EmbeddedError::SetUp(reason.unwrap_or_else(|| error.to_string()))
-    })
 }
