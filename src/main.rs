@@ -1,7 +1,7 @@
 //! `rowlock`: object storage guarded by PostgreSQL row-level security.
 
 mod cli;
-#[expect(dead_code, reason = "the server reads these settings")]
+#[cfg_attr(not(test), expect(dead_code, reason = "the server reads these settings"))]
 mod config;
 
 use std::process::ExitCode;

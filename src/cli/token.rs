@@ -82,3 +82,62 @@ fn span(text: &str) -> Result<Duration, String> {
     let span = duration::parse(text).ok_or_else(|| duration::GRAMMAR.to_owned())?;
     if span.is_zero() { Err("a token lasts at least a second".into()) } else { Ok(span) }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn parse(line: &[&str]) -> Result<Arguments, String> {
+        let line = std::iter::once("token").chain(line.iter().copied());
+        Cli::try_parse_from(line).map(|cli| cli.arguments).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn claims_are_json_where_they_can_be() {
+        let arguments = parse(&[
+            "--role",
+            "editor",
+            "--sub",
+            "u",
+            "--expires",
+            "15m",
+            "--claim",
+            "level=3",
+            "--claim",
+            "team=a=b",
+            "--claim",
+            r#"app_metadata={"orgs":["x"]}"#,
+            "--claim",
+            "empty=",
+        ]);
+        let claims = claims(&arguments.unwrap(), 1_000);
+        assert_eq!(
+            Value::Object(claims).to_string(),
+            r#"{"role":"editor","sub":"u","iat":1000,"exp":1900,"level":3,"team":"a=b","app_metadata":{"orgs":["x"]},"empty":""}"#
+        );
+        let short = Value::Object(self::claims(&parse(&[]).unwrap(), 1_000)).to_string();
+        assert_eq!(short, r#"{"role":"authenticated","iat":1000,"exp":4600}"#);
+    }
+
+    #[test]
+    fn a_claim_replaces_no_option() {
+        for name in RESERVED {
+            let error = parse(&["--claim", &format!("{name}=x")]).unwrap_err();
+            assert!(error.contains(&format!("{name}=x")), "{error}");
+        }
+        for wrong in ["role", "=x"] {
+            assert!(parse(&["--claim", wrong]).is_err(), "{wrong}");
+        }
+        for wrong in ["0", "0s", "1y", "-1h", ""] {
+            assert!(parse(&["--expires", wrong]).is_err(), "{wrong}");
+        }
+    }
+}

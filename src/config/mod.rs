@@ -17,6 +17,8 @@ mod logging;
 pub(crate) mod registry;
 pub(crate) mod s3_protocol;
 mod source;
+#[cfg(test)]
+mod tests;
 mod uploads;
 mod variable;
 
