@@ -1,9 +1,8 @@
 """boto3: lists. Every answer is compared with a model of S3's rules (listmodel.py)."""
 import itertools
 
-from boto3_objects import raw
 from listmodel import entries, page_entries, walk_v1, walk_v2
-from s3 import client, keys, prefixes, refused
+from s3 import client, keys, prefixes, raw, refused
 from harness import case, contains, main, same, true
 
 BUCKET = 'list-bucket'

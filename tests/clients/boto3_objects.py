@@ -4,7 +4,7 @@ import hashlib
 import time
 import urllib.parse
 
-from s3 import body, client, empty_and_delete, keys, pattern, refused
+from s3 import body, client, empty_and_delete, keys, pattern, raw, refused
 from harness import case, contains, main, same, true
 
 BUCKET = 'objects-bucket'
@@ -39,24 +39,6 @@ def bucket_names_follow_the_s3_rules(server):
 def raw_create(s3, name):
     """botocore refuses some names itself; the server must, whoever asks: so this one is signed by hand."""
     return raw(s3, 'PUT', '/' + urllib.parse.quote(name))[:2]
-
-
-def raw(s3, method, path, query='', data=b'', headers=None):
-    """One request as written, signed: (status, error code, bytes, headers)."""
-    import http.client
-    from botocore.auth import S3SigV4Auth
-    from botocore.awsrequest import AWSRequest
-    url = s3.meta.endpoint_url + path + ('?' + query if query else '')
-    request = AWSRequest(method=method, url=url, data=data, headers=headers or {})
-    S3SigV4Auth(s3._request_signer._credentials, 's3', s3.meta.region_name).add_auth(request)
-    where = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=30)
-    connection.request(method, where.path + ('?' + where.query if where.query else ''), body=data, headers=dict(request.headers.items()))
-    answer = connection.getresponse()
-    text = answer.read()
-    connection.close()
-    code = text.decode(errors='replace').split('<Code>')[1].split('<')[0] if b'<Code>' in text else None
-    return answer.status, code, text, answer.headers
 
 
 @case

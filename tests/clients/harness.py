@@ -79,6 +79,7 @@ class Server:
         if not self.binary.exists():
             shutil.copy2(binary(), self.binary)   # a rebuild during the run must not swap the server under test
         self.process = None
+        self.region = 'stub'
         self.environ = {k: os.environ[k] for k in INHERITED if k in os.environ}
         self.environ.update(SERVER_PORT=str(self.port), ROWLOCK_DATA=str(self.data), RUST_BACKTRACE='1')
         self.environ.update(env or {})
@@ -246,7 +247,8 @@ def run_cases(subject, cases=None, label=''):
     """Runs each case with `subject`; returns (passed, failed). A failing case does not stop the others."""
     passed = failed = 0
     only = os.environ.get('ONLY')
-    for function in CASES if cases is None else cases:
+    # Suites import each other's helpers: those cases are not theirs.
+    for function in [c for c in CASES if c.__module__ == '__main__'] if cases is None else cases:
         if only and only not in function.__name__:
             continue
         name = label + function.__name__
@@ -292,6 +294,8 @@ class Elsewhere:
         self.endpoint = os.environ['TEST_ENDPOINT']
         self.access_key, self.secret_key = os.environ['AWS_ACCESS_KEY_ID'], os.environ['AWS_SECRET_ACCESS_KEY']
         self.keys = {}
+        self.region = os.environ.get('TEST_REGION', 'us-east-1')
+        self.url = self.endpoint
         self.folder = temp_dir()
         from urllib.parse import urlsplit
         self.port = urlsplit(self.endpoint).port

@@ -1,14 +1,18 @@
 """boto3 clients for a running server, and what the suites say to them again and again."""
+import http.client
 import random
+import urllib.parse
 
 import boto3
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from harness import Failure, same
 
 
-def client(server, token=None, endpoint=None, access_key=None, secret_key=None, region='stub', verify=None, **config):
+def client(server, token=None, endpoint=None, access_key=None, secret_key=None, region=None, verify=None, **config):
     """An S3 client. With `token` it speaks as the session-token users do: tenant id, anon key, JWT."""
     if token is not None:
         access_key = access_key or server.keys.get('STORAGE_TENANT_ID') or server.keys.get('TENANT_ID') or 'stub'
@@ -16,7 +20,7 @@ def client(server, token=None, endpoint=None, access_key=None, secret_key=None, 
     options = dict(s3={'addressing_style': 'path', **config.pop('s3', {})}, retries={'max_attempts': 0, 'mode': 'standard'},
                    read_timeout=120, max_pool_connections=64)
     return boto3.session.Session().client(
-        's3', endpoint_url=endpoint or server.endpoint, region_name=region, verify=verify,
+        's3', endpoint_url=endpoint or server.endpoint, region_name=region or server.region, verify=verify,
         aws_access_key_id=access_key or server.access_key, aws_secret_access_key=secret_key or server.secret_key,
         aws_session_token=token, config=Config(**{**options, **config}))
 
@@ -33,6 +37,21 @@ def refused(call, code=None, status=None):
             same(got[1], status, f'status of {got[0]}')
         return got
     raise Failure(f'succeeded where {code or status} was due: {answer!r:.300}')
+
+
+def raw(s3, method, path, query='', data=b'', headers=None):
+    """One request as written, signed: (status, error code, bytes, headers)."""
+    url = s3.meta.endpoint_url + path + ('?' + query if query else '')
+    request = AWSRequest(method=method, url=url, data=data, headers=headers or {})
+    S3SigV4Auth(s3._request_signer._credentials, 's3', s3.meta.region_name).add_auth(request)
+    where = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=30)
+    connection.request(method, where.path + ('?' + where.query if where.query else ''), body=data, headers=dict(request.headers.items()))
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    code = text.decode(errors='replace').split('<Code>')[1].split('<')[0] if b'<Code>' in text else None
+    return answer.status, code, text, answer.headers
 
 
 def empty_and_delete(s3, bucket):
