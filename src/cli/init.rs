@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::TryRng;
 use rowlock_auth::mint;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::CliError;
 use crate::config::{
@@ -117,11 +117,13 @@ fn random_hex<const BYTES: usize>() -> Result<String, CliError> {
 /// A role's JWT, good for ten years.
 fn role_key(secret: &str, role: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let claims = json!({"role": role, "iss": "rowlock", "iat": now, "exp": now + KEY_SECONDS});
-    match claims {
-        Value::Object(claims) => mint(secret, &claims),
-        _ => unreachable!("json! of braces is an object"),
-    }
+    let claims = [
+        ("role", json!(role)),
+        ("iss", json!("rowlock")),
+        ("iat", json!(now)),
+        ("exp", json!(now + KEY_SECONDS)),
+    ];
+    mint(secret, &claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 #[cfg(test)]
