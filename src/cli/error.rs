@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use rowlock_catalog::embedded::EmbeddedError;
+
 use crate::config::ConfigError;
 
 /// Why a command fails: each text is one plain sentence for the user.
@@ -8,6 +10,9 @@ pub(crate) enum CliError {
     /// The configuration can't be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The private database doesn't run.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
     /// What was asked for makes no sense.
     #[error("{0}")]
     Usage(String),

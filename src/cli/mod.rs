@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod config_table;
+mod db;
 mod error;
 mod init;
 mod logging;
@@ -29,6 +30,9 @@ enum Command {
     Init,
     /// Print a user's token, for trying row-level security
     Token(token::Arguments),
+    /// The way into the database
+    #[command(subcommand)]
+    Db(db::Action),
     /// Print the README's table of variables
     #[command(hide = true)]
     ConfigTable,
@@ -40,6 +44,7 @@ pub(crate) fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Init => init::run(),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Db(action) => db::run(&action),
         Command::ConfigTable => config_table::run(),
     };
     match result {

@@ -1,4 +1,7 @@
+use std::ffi::OsString;
 use std::path::PathBuf;
+
+use rowlock_catalog::embedded::EmbeddedSettings as CatalogSettings;
 
 use super::source::Source;
 use super::variable::Variable;
@@ -24,6 +27,8 @@ pub(crate) struct EmbeddedSettings {
     pub(crate) data: PathBuf,
     /// `POSTGRES_BIN_DIR`.
     pub(crate) postgres_bin_dir: Option<PathBuf>,
+    /// `PATH`, where server programs may be too.
+    pub(crate) path: Option<OsString>,
 }
 
 impl EmbeddedSettings {
@@ -31,6 +36,16 @@ impl EmbeddedSettings {
         Self {
             data: data_folder(source),
             postgres_bin_dir: source.text(&POSTGRES_BIN_DIR).map(PathBuf::from),
+            path: source.search_path(),
+        }
+    }
+
+    /// As the catalog takes them.
+    pub(crate) fn catalog(&self) -> CatalogSettings {
+        CatalogSettings {
+            bin_dir: self.postgres_bin_dir.clone(),
+            path: self.path.clone(),
+            ..CatalogSettings::new(&self.data)
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -65,6 +66,11 @@ impl Source {
     /// All names that are set anywhere.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.environment.keys().chain(self.file.keys()).map(String::as_str)
+    }
+
+    /// The folders in which the system looks for programs (`PATH`).
+    pub(crate) fn search_path(&self) -> Option<OsString> {
+        self.environment.get("PATH").map(OsString::from)
     }
 
     /// Notes a sentence for the operator, once.

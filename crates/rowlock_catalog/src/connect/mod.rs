@@ -21,7 +21,7 @@ use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, Connection, Noti
 
 pub use error::ConnectError;
 use target::Target;
-pub use target::TlsMode;
+pub use target::{TlsMode, split_password};
 use tls::{MakeRustls, RustlsStream};
 
 /// The oldest server that the catalog's statements are written for.

@@ -3,6 +3,8 @@
 //! The driver's own reader stops at the first parameter it does not know and at an `@` in a
 //! password; URLs in the wild carry both (`?pgbouncer=true`), and worked until now.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use percent_encoding::percent_decode_str;
@@ -91,6 +93,21 @@ pub(super) fn parse(url: &str) -> Result<Target, ConnectError> {
         return Err(wrong("it names no host"));
     }
     Ok(target)
+}
+
+/// A URL without its password, and the password: for programs that are started with a URL among
+/// their arguments, where every user of the machine can read it. The password is looked for where
+/// a URL has it by rule, before the host; a parameter `password` stays.
+#[must_use]
+pub fn split_password(url: &str) -> (String, Option<OsString>) {
+    let whole = || (url.to_owned(), None);
+    let Some((scheme, rest)) = url.split_once("://") else { return whole() };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, after) = rest.split_at(end);
+    let Some((credentials, hosts)) = authority.rsplit_once('@') else { return whole() };
+    let Some((user, password)) = credentials.split_once(':') else { return whole() };
+    let password = percent_decode_str(password).collect::<Vec<u8>>();
+    (format!("{scheme}://{user}@{hosts}{after}"), Some(OsString::from_vec(password)))
 }
 
 fn add_host(config: &mut Config, text: &str) -> Result<(), ConnectError> {
@@ -317,6 +334,17 @@ mod tests {
         ] {
             let error = parse(url).unwrap_err().to_string();
             assert!(!error.contains("ter2") && !error.contains("hun"), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_can_be_taken_out() {
+        assert_eq!(
+            split_password("postgres://u:p%40@s@h:1/d?sslmode=require"),
+            ("postgres://u@h:1/d?sslmode=require".to_owned(), Some("p@@s".into()))
+        );
+        for url in ["postgres://u@h/d", "postgres://h/d?options=a:b@c", "host=h"] {
+            assert_eq!(split_password(url), (url.to_owned(), None));
         }
     }
 
