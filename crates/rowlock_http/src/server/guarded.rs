@@ -18,6 +18,8 @@ const REQUEST_TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 const LINGER_BYTES: usize = 1024 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(5);
+/// How long a client that sends more than [`LINGER_BYTES`] may take to notice the answer.
+const HOLD_TIME: Duration = Duration::from_secs(1);
 const NOT_IDLE: u64 = u64::MAX;
 
 /// What a connection's socket side and its requests know of each other.
@@ -95,7 +97,15 @@ pub(super) struct GuardedStream<S> {
 
 enum Linger {
     NotBegun,
-    Draining { left: usize, until: Instant },
+    /// Taking and forgetting what comes.
+    Draining {
+        left: usize,
+        until: Instant,
+    },
+    /// Taking nothing more, but open.
+    Holding {
+        until: Instant,
+    },
     Done,
 }
 
@@ -175,11 +185,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         }
     }
 
-    fn poll_write_progress<T>(
+    fn poll_write_progress(
         &mut self,
         cx: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.write_blocked_since = None;
             return written;
@@ -194,25 +204,61 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         }
     }
 
-    /// Takes and forgets what a client still sends after its request was refused: closing over
-    /// unread bytes would reset the connection, and the client might never see the answer
-    /// (RFC 9112, section 9.6).
-    fn poll_linger(&mut self, cx: &mut Context<'_>, left: &mut usize, until: Instant) -> Poll<()> {
+    /// Takes and forgets what a client still sends after its request was refused. True when the
+    /// client ended or the time is over, false when it sent more than it may.
+    fn poll_drain(&mut self, cx: &mut Context<'_>, left: &mut usize, until: Instant) -> Poll<bool> {
         let mut scratch = [0; 16 * 1024];
-        loop {
+        while *left > 0 {
             let mut buf = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.inner).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() && *left > 0 => {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
                     *left = left.saturating_sub(buf.filled().len());
                 }
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => break,
+                Poll::Ready(_) => return Poll::Ready(true),
+                Poll::Pending => return self.poll_until(cx, until).map(|()| true),
             }
         }
+        Poll::Ready(false)
+    }
+
+    fn poll_until(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
         loop {
             ready!(self.read_timer.poll(until, cx));
             if Instant::now() >= until {
                 return Poll::Ready(());
+            }
+        }
+    }
+
+    /// Goes from the end of our side to the end of the connection. Closing over unread bytes
+    /// resets a connection, and a client still sending might never see its answer (RFC 9112,
+    /// section 9.6): so some of it is taken, and then the socket stays open for a moment.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            self.linger = match self.linger {
+                Linger::NotBegun => {
+                    ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
+                    if self.has_unread_request() {
+                        let until = Instant::now() + LINGER_TIME;
+                        Linger::Draining { left: LINGER_BYTES, until }
+                    } else {
+                        Linger::Done
+                    }
+                }
+                Linger::Draining { mut left, until } => {
+                    let drained = self.poll_drain(cx, &mut left, until);
+                    self.linger = Linger::Draining { left, until };
+                    if ready!(drained) {
+                        Linger::Done
+                    } else {
+                        Linger::Holding { until: until.min(Instant::now() + HOLD_TIME) }
+                    }
+                }
+                Linger::Holding { until } => {
+                    ready!(self.poll_until(cx, until));
+                    Linger::Done
+                }
+                Linger::Done => return Poll::Ready(Ok(())),
             }
         }
     }
@@ -288,32 +334,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let flushed = Pin::new(&mut this.inner).poll_flush(cx);
-        this.poll_write_progress(cx, flushed)
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        loop {
-            match this.linger {
-                Linger::NotBegun => {
-                    ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
-                    this.linger = if this.has_unread_request() {
-                        Linger::Draining { left: LINGER_BYTES, until: Instant::now() + LINGER_TIME }
-                    } else {
-                        Linger::Done
-                    };
-                }
-                Linger::Draining { mut left, until } => {
-                    let done = this.poll_linger(cx, &mut left, until);
-                    this.linger = Linger::Draining { left, until };
-                    ready!(done);
-                    this.linger = Linger::Done;
-                }
-                Linger::Done => return Poll::Ready(Ok(())),
-            }
-        }
+        self.get_mut().poll_linger(cx)
     }
 }
 

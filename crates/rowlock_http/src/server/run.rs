@@ -1,5 +1,7 @@
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -39,22 +41,19 @@ where
     A: Fn(Request<Body>, ConnectionInfo) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    // Each waiting listener holds a permit of its own.
     let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
-    let total = settings.max_connections.max(1).saturating_add(listeners.sockets.len()).min(most);
+    let total = settings.max_connections.clamp(1, most);
     let permits = Arc::new(Semaphore::new(total));
     let settings = Arc::new(settings);
     let (stage, watching) = watch::channel(Stage::Serving);
-    for socket in listeners.sockets {
-        let acceptor = Acceptor {
-            permits: Arc::clone(&permits),
-            settings: Arc::clone(&settings),
-            app: app.clone(),
-            stage: watching.clone(),
-        };
-        tokio::spawn(acceptor.accept(socket));
-    }
-    drop(watching);
+    let acceptor = Acceptor {
+        sockets: listeners.sockets,
+        permits: Arc::clone(&permits),
+        settings: Arc::clone(&settings),
+        app,
+        stage: watching,
+    };
+    tokio::spawn(acceptor.accept());
     shutdown.await;
     let everyone = u32::try_from(total).unwrap_or(u32::MAX);
     stage.send_replace(Stage::Draining);
@@ -69,6 +68,7 @@ where
 }
 
 struct Acceptor<A> {
+    sockets: Vec<TcpListener>,
     permits: Arc<Semaphore>,
     settings: Arc<ServerSettings>,
     app: A,
@@ -80,10 +80,10 @@ where
     A: Fn(Request<Body>, ConnectionInfo) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    async fn accept(mut self, socket: TcpListener) {
+    async fn accept(mut self) {
         loop {
             let accepted = tokio::select! {
-                accepted = next(&self.permits, &socket) => accepted,
+                accepted = next(&self.permits, &self.sockets) => accepted,
                 _ = self.stage.changed() => return,
             };
             match accepted {
@@ -112,10 +112,17 @@ where
 
 async fn next(
     permits: &Arc<Semaphore>,
-    socket: &TcpListener,
+    sockets: &[TcpListener],
 ) -> io::Result<(TcpStream, ConnectionInfo, OwnedSemaphorePermit)> {
     let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, peer) = socket.accept().await?;
+    let accepting = poll_fn(|cx| {
+        let accepted = |socket: &TcpListener| match socket.poll_accept(cx) {
+            Poll::Ready(accepted) => Some(accepted),
+            Poll::Pending => None,
+        };
+        sockets.iter().find_map(accepted).map_or(Poll::Pending, Poll::Ready)
+    });
+    let (stream, peer) = accepting.await?;
     // Answers leave in one write; waiting for the peer's acknowledgement would only add 40 ms.
     stream.set_nodelay(true)?;
     let local = stream.local_addr()?;
