@@ -1,5 +1,7 @@
 //! Connections against a real PostgreSQL with certificates made for the test.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;

@@ -1,5 +1,7 @@
 //! The private PostgreSQL with real processes: made, killed, moved, shared.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
