@@ -1,8 +1,8 @@
 //! `rowlock`: object storage guarded by PostgreSQL row-level security.
 
 mod cli;
-#[cfg_attr(not(test), expect(dead_code, reason = "the server reads these settings"))]
 mod config;
+mod server;
 
 use std::process::ExitCode;
 

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use rowlock_catalog::embedded::EmbeddedError;
 
 use crate::config::ConfigError;
+use crate::server::ServeError;
 
 /// Why a command fails: each text is one plain sentence for the user.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,12 @@ pub(crate) enum CliError {
     /// The private database doesn't run.
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
+    /// The server does not start.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The runtime does not start.
+    #[error("can't start: {0}")]
+    Runtime(std::io::Error),
     /// What was asked for makes no sense.
     #[error("{0}")]
     Usage(String),

@@ -5,7 +5,7 @@ mod db;
 mod error;
 mod init;
 mod logging;
-#[expect(dead_code, reason = "the server begins with it")]
+mod serve;
 mod startup;
 mod token;
 
@@ -26,6 +26,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the server; alone, the first start makes keys and a private database
+    Serve,
     /// Make the keys: write `.env` in the current folder (never over an existing one)
     Init,
     /// Print a user's token, for trying row-level security
@@ -42,6 +44,7 @@ enum Command {
 /// error and exit code 1; wrong usage is clap's, with exit code 2.
 pub(crate) fn run() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Serve => serve::run(),
         Command::Init => init::run(),
         Command::Token(arguments) => token::run(&arguments),
         Command::Db(action) => db::run(&action),

@@ -42,6 +42,13 @@ const STORAGE_FILE_ETAG_ALGORITHM: Variable = Variable::new(
     "The ETag of files that the database knows none for: `md5` or `mtime`.",
 )
 .default("md5");
+const TUS_USE_FILE_VERSION_SEPARATOR: Variable = Variable::new(
+    "TUS_USE_FILE_VERSION_SEPARATOR",
+    "Put `-$v-` instead of `/` between an object's name and its version, for all blobs. Changing it \
+     hides the blobs that exist.",
+)
+.default("false")
+.strict();
 const ROWLOCK_BLOB_GRACE: Variable = Variable::new(
     "ROWLOCK_BLOB_GRACE",
     "How long the bytes of a replaced or deleted object stay, for readers under way (`60`, `60s`, `5m`).",
@@ -62,6 +69,7 @@ pub(crate) const VARIABLES: &[&Variable] = &[
     &TENANT,
     &MULTI_TENANT,
     &STORAGE_FILE_ETAG_ALGORITHM,
+    &TUS_USE_FILE_VERSION_SEPARATOR,
     &ROWLOCK_BLOB_GRACE,
     &ROWLOCK_MULTIPART_EXPIRY,
 ];
@@ -90,6 +98,8 @@ pub(crate) struct FileBackendSettings {
     pub(crate) blob_grace: Duration,
     /// `ROWLOCK_MULTIPART_EXPIRY`.
     pub(crate) multipart_expiry: Duration,
+    /// `TUS_USE_FILE_VERSION_SEPARATOR`.
+    pub(crate) version_separator: bool,
 }
 
 impl FileBackendSettings {
@@ -114,6 +124,7 @@ impl FileBackendSettings {
             blob_grace: source.span(&ROWLOCK_BLOB_GRACE, Duration::from_secs(60))?,
             multipart_expiry: source
                 .span(&ROWLOCK_MULTIPART_EXPIRY, Duration::from_secs(7 * 24 * 3600))?,
+            version_separator: source.flag(&TUS_USE_FILE_VERSION_SEPARATOR, false)?,
         })
     }
 }

@@ -70,6 +70,16 @@ const DB_INSTALL_ROLES: Variable =
         .default("false")
         .strict();
 
+const DB_ALLOW_MIGRATION_REFRESH: Variable = Variable::new(
+    "DB_ALLOW_MIGRATION_REFRESH",
+    "Whether hashes of migrations that differ from ours are replaced; `false` refuses to start.",
+)
+.default("true");
+const DB_MIGRATIONS_FREEZE_AT: Variable = Variable::new(
+    "DB_MIGRATIONS_FREEZE_AT",
+    "The name of the last migration that the database may be asked to have.",
+);
+
 pub(crate) const VARIABLES: &[&Variable] = &[
     &DATABASE_URL,
     &DATABASE_POOL_URL,
@@ -86,6 +96,8 @@ pub(crate) const VARIABLES: &[&Variable] = &[
     &DB_SERVICE_ROLE,
     &DB_SUPER_USER,
     &DB_INSTALL_ROLES,
+    &DB_ALLOW_MIGRATION_REFRESH,
+    &DB_MIGRATIONS_FREEZE_AT,
 ];
 
 /// Which PostgreSQL.
@@ -142,8 +154,12 @@ pub(crate) struct DatabaseSettings {
     pub(crate) service_role: String,
     /// `DB_SUPER_USER`.
     pub(crate) super_user: String,
-    /// `DB_INSTALL_ROLES`; always in a private database.
+    /// `DB_INSTALL_ROLES`; never in a private database, which is made with its roles.
     pub(crate) install_roles: bool,
+    /// `DB_ALLOW_MIGRATION_REFRESH`: only the text `false` turns it off.
+    pub(crate) allow_migration_refresh: bool,
+    /// `DB_MIGRATIONS_FREEZE_AT`.
+    pub(crate) freeze_at: Option<String>,
 }
 
 impl DatabaseSettings {
@@ -172,7 +188,11 @@ impl DatabaseSettings {
             authenticated_role: role(&DB_AUTHENTICATED_ROLE, "authenticated")?,
             service_role: role(&DB_SERVICE_ROLE, "service_role")?,
             super_user: role(&DB_SUPER_USER, "postgres")?,
-            install_roles: source.flag(&DB_INSTALL_ROLES, false)? || embedded,
+            // A private database has its roles from its making.
+            install_roles: source.flag(&DB_INSTALL_ROLES, false)? && !embedded,
+            allow_migration_refresh: source.text(&DB_ALLOW_MIGRATION_REFRESH).as_deref()
+                != Some("false"),
+            freeze_at: source.text(&DB_MIGRATIONS_FREEZE_AT),
         })
     }
 }

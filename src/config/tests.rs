@@ -81,7 +81,7 @@ fn alone_without_a_database() {
     assert_eq!(config.files.path, Path::new("./rowlock-data/files"));
     assert_eq!(config.files.bucket, "stub");
     assert_eq!(config.files.tenant, "storage-single-tenant");
-    assert!(config.database.install_roles);
+    assert!(!config.database.install_roles, "a private database is made with its roles");
     assert!(!config.logging.json);
     let DatabaseTarget::Embedded(embedded) = &config.database.target else { panic!("embedded") };
     assert_eq!(embedded.data, Path::new("./rowlock-data"));

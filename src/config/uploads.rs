@@ -18,11 +18,23 @@ const STRICT_KEYS: Variable =
         .default("false")
         .strict();
 
-pub(crate) const VARIABLES: &[&Variable] =
-    &[&UPLOAD_FILE_SIZE_LIMIT, &UPLOAD_FILE_SIZE_LIMIT_STANDARD, &STRICT_KEYS];
+const AUTH_ENCRYPTION_KEY: Variable = Variable::new(
+    "AUTH_ENCRYPTION_KEY",
+    "The key that the reference seals multipart uploads with; the same one here lets it go on with \
+     ours after a swap.",
+)
+.also(&["ENCRYPTION_KEY"])
+.secret();
+
+pub(crate) const VARIABLES: &[&Variable] = &[
+    &UPLOAD_FILE_SIZE_LIMIT,
+    &UPLOAD_FILE_SIZE_LIMIT_STANDARD,
+    &STRICT_KEYS,
+    &AUTH_ENCRYPTION_KEY,
+];
 
 /// What may be uploaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct UploadSettings {
     /// `UPLOAD_FILE_SIZE_LIMIT`: bytes.
     pub(crate) size_limit: Option<u64>,
@@ -30,6 +42,18 @@ pub(crate) struct UploadSettings {
     pub(crate) standard_size_limit: Option<u64>,
     /// `STRICT_KEYS`.
     pub(crate) strict_keys: bool,
+    /// `AUTH_ENCRYPTION_KEY`; empty where it is not set.
+    pub(crate) encryption_key: String,
+}
+
+impl std::fmt::Debug for UploadSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UploadSettings")
+            .field("size_limit", &self.size_limit)
+            .field("standard_size_limit", &self.standard_size_limit)
+            .field("strict_keys", &self.strict_keys)
+            .finish_non_exhaustive()
+    }
 }
 
 impl UploadSettings {
@@ -39,6 +63,7 @@ impl UploadSettings {
             size_limit: limit(&UPLOAD_FILE_SIZE_LIMIT),
             standard_size_limit: limit(&UPLOAD_FILE_SIZE_LIMIT_STANDARD),
             strict_keys: source.flag(&STRICT_KEYS, false)?,
+            encryption_key: source.text_or(&AUTH_ENCRYPTION_KEY, ""),
         })
     }
 }

@@ -32,4 +32,5 @@ pub use objects::{
 pub use outbox::{LiveRow, OutboxKind, OutboxRow};
 pub use pool::Connect;
 pub use scope::Scope;
+pub use tokio_postgres::SimpleQueryMessage;
 pub use tokio_postgres::error::SqlState;

@@ -32,6 +32,7 @@ pub use multipart::{
 pub use read::{FOLDER_PLACEHOLDER, Object};
 pub use receive::{Expected, TrailerChecks, UploadStream};
 pub use rowlock_blobs::BlobBody;
+pub use rowlock_catalog::Error as CatalogError;
 pub use settings::Settings;
 pub use upload::{NewObject, Upload, Uploaded, WriteCondition};
 

@@ -1,0 +1,26 @@
+/// Why the server does not start: each text is one plain sentence for the user.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error(transparent)]
+    Auth(#[from] rowlock_auth::SettingsError),
+    #[error(transparent)]
+    Bind(#[from] rowlock_http::server::BindError),
+    #[error("SERVER_HOST {0:?} is no address of this machine")]
+    Host(String),
+    #[error("signals can't be received: {0}")]
+    Signals(std::io::Error),
+    #[error(transparent)]
+    Embedded(#[from] rowlock_catalog::embedded::EmbeddedError),
+    #[error("DATABASE_URL: {0}")]
+    Connect(#[from] rowlock_catalog::connect::ConnectError),
+    #[error(transparent)]
+    Schema(#[from] rowlock_catalog::schema::Error),
+    #[error(transparent)]
+    Catalog(#[from] rowlock_catalog::Error),
+    #[error(transparent)]
+    Files(#[from] rowlock_blobs::file::OpenError),
+    #[error("{0} is no name of a header")]
+    Header(&'static str),
+    #[error("STORAGE_PUBLIC_URL: {0}")]
+    PublicUrl(#[from] rowlock_http::gateway::InvalidPublicUrl),
+}

@@ -1,0 +1,112 @@
+//! The sockets and the front.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{HeaderName, Request, Response};
+use rowlock_auth::Authenticator;
+use rowlock_http::gateway::{CorsOrigins, ForwardingSettings, Gateway, GatewaySettings, PublicUrl};
+use rowlock_http::s3::{S3Service, S3Settings, StaticCredentials};
+use rowlock_http::server::{ConnectionInfo, Listeners, ServerSettings};
+use rowlock_storage::Storage;
+
+use super::ServeError;
+use crate::config::{self, Config};
+
+/// The server's settings but for its addresses.
+pub(super) fn settings(config: &Config) -> ServerSettings {
+    ServerSettings {
+        header_timeout: config.bind.headers_timeout,
+        keep_alive_timeout: config.bind.keep_alive_timeout,
+        ..ServerSettings::default()
+    }
+}
+
+/// Listens.
+pub(super) async fn bind(config: &Config) -> Result<Listeners, ServeError> {
+    let mut listen: Vec<SocketAddr> = Vec::new();
+    for host in &config.bind.hosts {
+        let found = tokio::net::lookup_host((host.as_str(), config.bind.port)).await;
+        match found.ok().and_then(|mut addresses| addresses.next()) {
+            Some(address) => listen.push(address),
+            None => return Err(ServeError::Host(host.clone())),
+        }
+    }
+    Ok(rowlock_http::server::bind(&ServerSettings { listen, ..settings(config) })?)
+}
+
+/// Everything behind the sockets.
+pub(super) fn app(
+    config: &Config,
+    storage: &Storage,
+    authenticator: &Arc<Authenticator>,
+) -> Result<
+    impl Fn(Request<Body>, ConnectionInfo) -> futures_util::future::BoxFuture<'static, Response<Body>>
+    + Clone
+    + Send
+    + Sync
+    + 'static,
+    ServeError,
+> {
+    let s3 = config.s3.enabled.then(|| s3(config, storage, authenticator));
+    let health = storage.clone();
+    let health = Arc::new(move || {
+        let storage = health.clone();
+        async move {
+            let answer = tokio::time::timeout(Duration::from_secs(10), storage.healthy()).await;
+            matches!(answer, Ok(Ok(())))
+        }
+    });
+    let gateway = Gateway::new(
+        gateway(config)?,
+        Arc::clone(authenticator),
+        health,
+        s3.map(|service| Arc::new(service) as Arc<dyn rowlock_http::gateway::S3Service>),
+    );
+    Ok(gateway.into_app())
+}
+
+fn s3(config: &Config, storage: &Storage, authenticator: &Arc<Authenticator>) -> S3Service {
+    let settings = S3Settings {
+        region: config.s3.region.clone(),
+        enforce_region: config.s3.enforce_region,
+        credentials: config.s3.credentials.as_ref().map(|key| StaticCredentials {
+            access_key_id: key.access_key.clone(),
+            secret_access_key: key.secret_key.clone(),
+        }),
+    };
+    S3Service::new(settings, storage.clone(), Arc::clone(authenticator))
+}
+
+fn gateway(config: &Config) -> Result<GatewaySettings, ServeError> {
+    let header = |name: &Option<String>, variable| match name {
+        Some(name) => {
+            HeaderName::try_from(name.as_str()).map(Some).map_err(|_| ServeError::Header(variable))
+        }
+        None => Ok(None),
+    };
+    let public_url = match &config.gateway.public_url {
+        Some(url) => Some(PublicUrl::parse(url.as_str())?),
+        None => None,
+    };
+    Ok(GatewaySettings {
+        cors_origins: match &config.gateway.cors_origins {
+            config::gateway::CorsOrigins::Any => CorsOrigins::Any,
+            config::gateway::CorsOrigins::Only(list) => CorsOrigins::List(list.clone()),
+        },
+        forwarding: ForwardingSettings {
+            public_url,
+            allow_forwarded_header: config.s3.allow_forwarded_header,
+            non_canonical_host_header: header(
+                &config.s3.host_header,
+                "S3_PROTOCOL_NON_CANONICAL_HOST_HEADER",
+            )?,
+            allow_forwarded_path: config.gateway.allow_forwarded_path,
+            s3_prefix: Some(config.s3.prefix.clone()).filter(|prefix| !prefix.is_empty()),
+        },
+        request_id_header: header(&config.gateway.trace_header, "REQUEST_TRACE_HEADER")?,
+        version: config.bind.version.clone(),
+    })
+}

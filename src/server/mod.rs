@@ -1,0 +1,139 @@
+//! Parse, wire, run: puts the parts of the server together.
+
+pub(crate) mod database;
+mod error;
+mod http;
+pub(crate) mod welcome;
+
+pub(crate) use error::ServeError;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rowlock_auth::Authenticator;
+use rowlock_blobs::file::{FileSettings, FileStore, Separator};
+use rowlock_storage::{Settings, Storage};
+use rowlock_types::KeyRules;
+use tokio::sync::watch;
+
+use crate::config::{Config, Mode};
+use database::Database;
+
+/// Temporary files older than this belong to no upload that still runs.
+const TEMPORARY_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// Runs the server until it is told to stop, and stops everything that it started.
+///
+/// # Errors
+/// Whatever stops the start, in a sentence.
+pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
+    let signals = Signals::listen()?;
+    rowlock_http::server::raise_file_limit();
+    let authenticator = Arc::new(Authenticator::new(config.auth.clone())?);
+    for sentence in authenticator.warnings() {
+        tracing::warn!("{sentence}");
+    }
+    // Before anything is started: a taken port is the likeliest reason to stop at once.
+    let listeners = http::bind(&config).await?;
+    let database = Database::open(&config, &authenticator).await?;
+    let result = run(&config, &authenticator, &database, listeners, signals).await;
+    database.close().await;
+    tracing::info!("[Server] Exited");
+    result
+}
+
+async fn run(
+    config: &Config,
+    authenticator: &Arc<Authenticator>,
+    database: &Database,
+    listeners: rowlock_http::server::Listeners,
+    signals: Signals,
+) -> Result<(), ServeError> {
+    let files = FileStore::open(FileSettings {
+        root: config.files.path.clone(),
+        root_bucket: config.files.bucket.clone(),
+        tenant: config.files.tenant.clone(),
+        separator: if config.files.version_separator { Separator::DashV } else { Separator::Slash },
+    })?;
+    let storage = Storage::new(
+        database.catalog.clone(),
+        Arc::new(files.clone()),
+        Settings {
+            max_object_bytes: config.uploads.size_limit,
+            max_single_upload_bytes: config.uploads.standard_size_limit,
+            key_rules: if config.uploads.strict_keys { KeyRules::Strict } else { KeyRules::Utf8 },
+            blob_grace: config.files.blob_grace,
+            encryption_key: config.uploads.encryption_key.clone(),
+        },
+    );
+    let (stop, stopped) = watch::channel(false);
+    let worker = tokio::spawn(storage.clone().run_worker(until(stopped.clone())));
+    let sweeper = tokio::spawn(sweep(files, until(stopped)));
+
+    let app = http::app(config, &storage, authenticator)?;
+    let addresses = listeners.addresses().to_vec();
+    if config.mode == Mode::Alone {
+        welcome::print(config, &addresses);
+    }
+    tracing::info!(?addresses, "[Server] Started Successfully");
+    rowlock_http::server::run(listeners, http::settings(config), app, signals.told()).await;
+
+    stop.send_replace(true);
+    let _ = tokio::join!(worker, sweeper);
+    Ok(())
+}
+
+/// Resolves once the server stops.
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a stop too.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Removes forgotten temporary files at the start and now and then.
+async fn sweep(files: FileStore, stopped: impl Future<Output = ()>) {
+    tokio::pin!(stopped);
+    loop {
+        match files.sweep_tmp(TEMPORARY_LIFE).await {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "old temporary files removed"),
+            Err(error) => tracing::warn!(%error, "old temporary files could not be removed"),
+        }
+        tokio::select! {
+            () = &mut stopped => return,
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+        }
+    }
+}
+
+/// What tells the server to stop.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, ServeError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(ServeError::Signals)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(ServeError::Signals)?,
+        })
+    }
+
+    /// Resolves at the first signal; a second one ends the process at once.
+    async fn told(mut self) {
+        let name = tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        };
+        tracing::info!("[Server] Received {name}, shutting down");
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            std::process::exit(1);
+        });
+    }
+}
