@@ -2,5 +2,6 @@
 //! server says of itself ([`system`]).
 
 pub mod gateway;
+pub mod s3;
 pub mod server;
 pub mod system;

@@ -1,0 +1,145 @@
+//! DeleteObjects (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>).
+
+use axum::body::Body;
+use http::Response;
+use rowlock_storage::DeleteOutcome;
+use rowlock_types::{KeyRules, ObjectKey};
+
+use super::S3Service;
+use super::body::RequestBody;
+use super::error::{S3Error, code};
+use super::request::{S3Request, no_such_version};
+use super::response::xml;
+use super::xml::{Element, Xml, parse};
+
+/// Room for a thousand keys of a thousand bytes each, every one of them escaped.
+const MAX_BODY: usize = 8 * 1024 * 1024;
+const MAX_KEYS: usize = 1000;
+
+pub(crate) async fn handle(
+    s3: &S3Service,
+    request: &S3Request,
+    body: &mut RequestBody,
+) -> Result<Response<Body>, S3Error> {
+    let bucket = request.bucket()?;
+    let delete = Delete::parse(&body.collect(MAX_BODY).await?)?;
+    let keys: Vec<ObjectKey> =
+        delete.entries.iter().filter_map(|entry| entry.key.as_ref().ok().cloned()).collect();
+    let outcomes = s3.storage().delete_objects(&request.context(), &bucket, &keys).await?;
+    Ok(xml(render(&delete, &outcomes)))
+}
+
+/// A request's body.
+#[derive(Debug)]
+struct Delete {
+    quiet: bool,
+    entries: Vec<Entry>,
+}
+
+/// One of its objects: the name as it was sent, and the key, or why there is none.
+#[derive(Debug)]
+struct Entry {
+    name: String,
+    version: Option<String>,
+    key: Result<ObjectKey, S3Error>,
+}
+
+impl Delete {
+    fn parse(body: &[u8]) -> Result<Self, S3Error> {
+        let root = parse(body, "Delete")?;
+        let entries: Vec<Entry> = root.all("Object").map(Entry::read).collect::<Result<_, _>>()?;
+        if entries.is_empty() || entries.len() > MAX_KEYS {
+            return Err(S3Error::malformed_xml());
+        }
+        let quiet = root.child("Quiet").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+        Ok(Self { quiet, entries })
+    }
+}
+
+impl Entry {
+    fn read(element: &Element) -> Result<Self, S3Error> {
+        let name = element.verbatim("Key").ok_or_else(S3Error::malformed_xml)?;
+        let version = element.child("VersionId").filter(|version| !version.is_empty());
+        let conditional =
+            ["ETag", "LastModifiedTime", "Size"].iter().any(|tag| element.child(tag).is_some());
+        let key = match version {
+            Some(version) if version != "null" => Err(no_such_version(version)),
+            _ if conditional => Err(S3Error::new(
+                code::NOT_IMPLEMENTED,
+                "Conditional deletes are not implemented; nothing was deleted",
+            )),
+            _ => ObjectKey::new(name, KeyRules::Utf8).map_err(S3Error::from),
+        };
+        Ok(Self { name: name.to_owned(), version: version.map(str::to_owned), key })
+    }
+}
+
+/// `outcomes`: of the entries that have a key, in order.
+fn render(delete: &Delete, outcomes: &[DeleteOutcome]) -> Xml {
+    let mut out = Xml::new("DeleteResult");
+    let mut outcomes = outcomes.iter();
+    for Entry { name, version, key } in &delete.entries {
+        let failure = match key {
+            Err(error) => Some((error.code(), error.message())),
+            Ok(_) => match outcomes.next() {
+                Some(DeleteOutcome::Deleted) => None,
+                Some(DeleteOutcome::AccessDenied) => Some(("AccessDenied", "Access Denied")),
+                None => Some((code::INTERNAL_ERROR.0, "We encountered an internal error.")),
+            },
+        };
+        match failure {
+            None if delete.quiet => {}
+            None => {
+                out.open("Deleted").text("Key", name);
+                out.optional("VersionId", version.as_deref()).close();
+            }
+            Some((code, message)) => {
+                out.open("Error").text("Key", name);
+                out.optional("VersionId", version.as_deref());
+                out.text("Code", code).text("Message", message).close();
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_each_key_in_order() {
+        let body = br#"<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Object><Key>a</Key></Object><Object><Key> b </Key><VersionId>null</VersionId></Object><Object><Key>c</Key><VersionId>7</VersionId></Object><Object><Key>../x</Key></Object><Object><Key>d</Key><ETag>"e"</ETag></Object></Delete>"#;
+        let delete = Delete::parse(body).unwrap();
+        let text = render(&delete, &[DeleteOutcome::Deleted, DeleteOutcome::AccessDenied]).finish();
+        for part in [
+            "<Deleted><Key>a</Key></Deleted>",
+            "<Error><Key> b </Key><VersionId>null</VersionId><Code>AccessDenied</Code><Message>Access Denied</Message></Error>",
+            "<Error><Key>c</Key><VersionId>7</VersionId><Code>NoSuchVersion</Code>",
+            "<Error><Key>../x</Key><Code>InvalidKey</Code>",
+            "<Error><Key>d</Key><Code>NotImplemented</Code>",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn quiet_tells_failures_only() {
+        let body = b"<Delete><Quiet>true</Quiet><Object><Key>a</Key></Object><Object><Key>b</Key></Object></Delete>";
+        let delete = Delete::parse(body).unwrap();
+        let text = render(&delete, &[DeleteOutcome::Deleted, DeleteOutcome::AccessDenied]).finish();
+        assert!(!text.contains("<Deleted>") && text.contains("<Error><Key>b</Key>"), "{text}");
+    }
+
+    #[test]
+    fn bodies_have_limits() {
+        let many = |n: usize| {
+            let objects = "<Object><Key>k</Key></Object>".repeat(n);
+            Delete::parse(format!("<Delete>{objects}</Delete>").as_bytes())
+        };
+        assert_eq!(many(1000).unwrap().entries.len(), 1000);
+        for bad in [many(0), many(1001), Delete::parse(b"<Delete><Object/></Delete>")] {
+            assert_eq!(bad.unwrap_err().code(), "MalformedXML");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Texts as S3 writes them: dates, `encoding-type=url`, metadata values.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+/// What `encoding-type=url` leaves as it is (the unreserved characters of RFC 3986 and `*`).
+const URL: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'*');
+
+const ISO: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
+/// A key or prefix in a list: as it is, or percent-encoded where the client asked for it.
+pub(crate) fn listed(text: &str, url: bool) -> Cow<'_, str> {
+    if url { utf8_percent_encode(text, URL).into() } else { Cow::Borrowed(text) }
+}
+
+/// A time in XML: `2026-11-24T02:04:02.635Z`.
+pub(crate) fn iso(time: OffsetDateTime) -> String {
+    time.to_offset(time::UtcOffset::UTC).format(&ISO).unwrap_or_default()
+}
+
+/// A time in a header (RFC 9110, section 5.6.7), whole seconds.
+pub(crate) fn http_date(time: OffsetDateTime) -> String {
+    httpdate::fmt_http_date(time.into())
+}
+
+/// Reads a time from a header; nothing when it is none.
+pub(crate) fn parse_http_date(text: &str) -> Option<OffsetDateTime> {
+    httpdate::parse_http_date(text.trim()).ok().map(OffsetDateTime::from)
+}
+
+/// Percent-decodes once; `None` when the result is no UTF-8 or an escape is broken.
+pub(crate) fn percent_decode(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    for (i, _) in bytes.iter().enumerate().filter(|(_, b)| **b == b'%') {
+        let digits = bytes.get(i + 1..i + 3)?;
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+    }
+    percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned)
+}
+
+/// The value of a metadata header as it was sent: UTF-8, else each byte as the character of its
+/// number (what HTTP/1 meant before UTF-8).
+pub(crate) fn metadata_in(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().map(|b| char::from(*b)).collect(),
+    }
+}
+
+/// A metadata value as a header can carry it: printable ASCII as it is, everything else as an
+/// encoded word (RFC 2047), as
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html> has it.
+pub(crate) fn metadata_out(value: &str) -> Cow<'_, str> {
+    if value.bytes().all(|b| (0x20..0x7f).contains(&b) || b == b'\t') {
+        Cow::Borrowed(value)
+    } else {
+        Cow::Owned(format!("=?UTF-8?B?{}?=", STANDARD.encode(value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    #[test]
+    fn dates() {
+        let time = datetime!(2026-11-24 02:04:02.6357 UTC);
+        assert_eq!(iso(time), "2026-11-24T02:04:02.635Z");
+        assert_eq!(http_date(time), "Tue, 24 Nov 2026 02:04:02 GMT");
+        assert_eq!(
+            parse_http_date("Tue, 24 Nov 2026 02:04:02 GMT"),
+            Some(datetime!(2026-11-24 02:04:02 UTC))
+        );
+        assert_eq!(parse_http_date("yesterday"), None);
+    }
+
+    #[test]
+    fn url_encoding_of_lists() {
+        assert_eq!(listed("k/a b+ü~*.txt", true), "k%2Fa%20b%2B%C3%BC~*.txt");
+        assert_eq!(listed("k/a b", false), "k/a b");
+    }
+
+    #[test]
+    fn percent_decoding_is_strict_and_done_once() {
+        assert_eq!(percent_decode("a%2Fb+%2525").as_deref(), Some("a/b+%25"));
+        for bad in ["%", "%4", "%zz", "a%f", "%ff"] {
+            assert_eq!(percent_decode(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn metadata_values() {
+        assert_eq!(metadata_in("ü".as_bytes()), "ü");
+        assert_eq!(metadata_in(b"\xfc"), "ü");
+        assert_eq!(metadata_out("plain text"), "plain text");
+        assert_eq!(metadata_out("ÄÖ"), "=?UTF-8?B?w4TDlg==?=");
+        assert_eq!(metadata_out("a\nb"), "=?UTF-8?B?YQpi?=");
+    }
+}

@@ -1,0 +1,471 @@
+//! The one place where an S3 error gets its code, status and body
+//! (<https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>).
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use http::{HeaderValue, Response, StatusCode, header};
+use rowlock_storage::{CatalogError, Error as StorageError};
+use rowlock_types::{InvalidBucketName, InvalidObjectKey};
+
+use super::body::BodyFault;
+use super::response::Ids;
+use super::xml::Xml;
+
+/// The content type of every XML answer.
+pub(crate) const XML_TYPE: HeaderValue = HeaderValue::from_static("application/xml; charset=utf-8");
+
+/// A refusal or failure, ready to be rendered.
+#[derive(Debug)]
+pub(crate) struct S3Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    code: &'static str,
+    status: StatusCode,
+    message: Cow<'static, str>,
+    /// Further elements that AWS documents for some codes.
+    details: Vec<(&'static str, String)>,
+    /// Headers of the answer (`Content-Range` of a 416).
+    headers: Vec<(header::HeaderName, HeaderValue)>,
+    /// What the log should know and the client must not.
+    log: Option<String>,
+}
+
+/// A code of AWS with its status.
+macro_rules! codes {
+    ($($name:ident $code:literal $status:ident;)*) => {
+        $(pub(crate) const $name: (&str, StatusCode) = ($code, StatusCode::$status);)*
+    };
+}
+
+/// Codes with their statuses, as AWS lists them; the last three are our own.
+pub(crate) mod code {
+    use http::StatusCode;
+    codes! {
+        ACCESS_CONTROL_LIST_NOT_SUPPORTED "AccessControlListNotSupported" BAD_REQUEST;
+        ACCESS_DENIED "AccessDenied" FORBIDDEN;
+        AUTHORIZATION_HEADER_MALFORMED "AuthorizationHeaderMalformed" BAD_REQUEST;
+        AUTHORIZATION_QUERY_PARAMETERS_ERROR "AuthorizationQueryParametersError" BAD_REQUEST;
+        BAD_DIGEST "BadDigest" BAD_REQUEST;
+        BUCKET_ALREADY_EXISTS "BucketAlreadyExists" CONFLICT;
+        BUCKET_ALREADY_OWNED_BY_YOU "BucketAlreadyOwnedByYou" CONFLICT;
+        BUCKET_NOT_EMPTY "BucketNotEmpty" CONFLICT;
+        CONDITIONAL_REQUEST_CONFLICT "ConditionalRequestConflict" CONFLICT;
+        ENTITY_TOO_LARGE "EntityTooLarge" BAD_REQUEST;
+        ENTITY_TOO_SMALL "EntityTooSmall" BAD_REQUEST;
+        EXPIRED_TOKEN "ExpiredToken" BAD_REQUEST;
+        INCOMPLETE_BODY "IncompleteBody" BAD_REQUEST;
+        INTERNAL_ERROR "InternalError" INTERNAL_SERVER_ERROR;
+        INVALID_ACCESS_KEY_ID "InvalidAccessKeyId" FORBIDDEN;
+        INVALID_ARGUMENT "InvalidArgument" BAD_REQUEST;
+        INVALID_BUCKET_ACL "InvalidBucketAclWithObjectOwnership" BAD_REQUEST;
+        INVALID_BUCKET_NAME "InvalidBucketName" BAD_REQUEST;
+        INVALID_DIGEST "InvalidDigest" BAD_REQUEST;
+        INVALID_PART "InvalidPart" BAD_REQUEST;
+        INVALID_PART_NUMBER "InvalidPartNumber" RANGE_NOT_SATISFIABLE;
+        INVALID_PART_ORDER "InvalidPartOrder" BAD_REQUEST;
+        INVALID_RANGE "InvalidRange" RANGE_NOT_SATISFIABLE;
+        INVALID_REQUEST "InvalidRequest" BAD_REQUEST;
+        INVALID_STORAGE_CLASS "InvalidStorageClass" BAD_REQUEST;
+        INVALID_TOKEN "InvalidToken" BAD_REQUEST;
+        INVALID_URI "InvalidURI" BAD_REQUEST;
+        KEY_TOO_LONG "KeyTooLongError" BAD_REQUEST;
+        MALFORMED_TRAILER "MalformedTrailerError" BAD_REQUEST;
+        MALFORMED_XML "MalformedXML" BAD_REQUEST;
+        METADATA_TOO_LARGE "MetadataTooLarge" BAD_REQUEST;
+        METHOD_NOT_ALLOWED "MethodNotAllowed" METHOD_NOT_ALLOWED;
+        MISSING_CONTENT_LENGTH "MissingContentLength" LENGTH_REQUIRED;
+        NOT_IMPLEMENTED "NotImplemented" NOT_IMPLEMENTED;
+        NO_SUCH_BUCKET "NoSuchBucket" NOT_FOUND;
+        NO_SUCH_KEY "NoSuchKey" NOT_FOUND;
+        NO_SUCH_UPLOAD "NoSuchUpload" NOT_FOUND;
+        NO_SUCH_VERSION "NoSuchVersion" NOT_FOUND;
+        OPERATION_ABORTED "OperationAborted" CONFLICT;
+        PRECONDITION_FAILED "PreconditionFailed" PRECONDITION_FAILED;
+        REQUEST_TIMEOUT "RequestTimeout" BAD_REQUEST;
+        REQUEST_TIME_TOO_SKEWED "RequestTimeTooSkewed" FORBIDDEN;
+        SERVICE_UNAVAILABLE "ServiceUnavailable" SERVICE_UNAVAILABLE;
+        SHA256_MISMATCH "XAmzContentSHA256Mismatch" BAD_REQUEST;
+        SIGNATURE_DOES_NOT_MATCH "SignatureDoesNotMatch" FORBIDDEN;
+        SLOW_DOWN "SlowDown" SERVICE_UNAVAILABLE;
+        INVALID_KEY "InvalidKey" BAD_REQUEST;
+        INVALID_MIME_TYPE "InvalidMimeType" UNSUPPORTED_MEDIA_TYPE;
+        STORAGE_FULL "StorageFull" INSUFFICIENT_STORAGE;
+    }
+}
+
+impl S3Error {
+    /// An error with its code (one of [`code`]) and the sentence that the user sees.
+    pub(crate) fn new(
+        (code, status): (&'static str, StatusCode),
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self(Box::new(Inner {
+            code,
+            status,
+            message: message.into(),
+            details: Vec::new(),
+            headers: Vec::new(),
+            log: None,
+        }))
+    }
+
+    /// Adds an element that AWS documents for this code.
+    pub(crate) fn detail(mut self, tag: &'static str, text: impl Into<String>) -> Self {
+        self.0.details.push((tag, text.into()));
+        self
+    }
+
+    /// Adds a header to the answer.
+    pub(crate) fn header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.push((name, value));
+        self
+    }
+
+    fn logged(mut self, what: impl ToString) -> Self {
+        self.0.log = Some(what.to_string());
+        self
+    }
+
+    /// The error code, for answers that list errors inside a body.
+    pub(crate) fn code(&self) -> &'static str {
+        self.0.code
+    }
+
+    /// The sentence that the user sees.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    pub(crate) fn malformed_xml() -> Self {
+        Self::new(
+            code::MALFORMED_XML,
+            "The XML you provided was not well-formed or did not validate against our published schema",
+        )
+    }
+
+    pub(crate) fn invalid_argument(
+        name: &'static str,
+        value: &str,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::new(code::INVALID_ARGUMENT, message)
+            .detail("ArgumentName", name)
+            .detail("ArgumentValue", value)
+    }
+
+    pub(crate) fn invalid_request(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(code::INVALID_REQUEST, message)
+    }
+
+    pub(crate) fn access_denied(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(code::ACCESS_DENIED, message)
+    }
+
+    pub(crate) fn header_not_implemented(name: &'static str) -> Self {
+        Self::new(
+            code::NOT_IMPLEMENTED,
+            "A header you provided implies functionality that is not implemented",
+        )
+        .detail("Header", name)
+    }
+
+    pub(crate) fn invalid_range(size: u64, requested: &str) -> Self {
+        let this = Self::new(code::INVALID_RANGE, "invalid range provided")
+            .detail("RangeRequested", requested)
+            .detail("ActualObjectSize", size.to_string());
+        match HeaderValue::from_str(&format!("bytes */{size}")) {
+            Ok(value) => this.header(header::CONTENT_RANGE, value),
+            Err(_) => this,
+        }
+    }
+
+    fn internal(log: impl ToString) -> Self {
+        Self::new(code::INTERNAL_ERROR, "We encountered an internal error. Please try again.")
+            .logged(log)
+    }
+
+    /// The `<Error>` document: no namespace, as AWS has it.
+    pub(crate) fn document(&self, resource: &str, ids: &Ids) -> String {
+        let mut xml = Xml::bare();
+        xml.open("Error").text("Code", self.0.code).text("Message", &self.0.message);
+        for (tag, text) in &self.0.details {
+            xml.text(tag, text);
+        }
+        xml.text("Resource", resource)
+            .text("RequestId", &ids.request_id)
+            .text("HostId", &ids.host_id);
+        xml.finish()
+    }
+
+    /// Writes down what the client is not told.
+    pub(crate) fn log(&self, ids: &Ids) {
+        if let Some(what) = &self.0.log {
+            tracing::error!(request_id = %ids.request_id, code = self.0.code, "S3: {what}");
+        }
+    }
+
+    /// The answer. `head`: without its body, but with the body's type.
+    pub(crate) fn into_response(self, resource: &str, ids: &Ids, head: bool) -> Response<Body> {
+        self.log(ids);
+        let bodiless = head || self.0.status == StatusCode::NOT_MODIFIED;
+        let body = if bodiless { Body::empty() } else { self.document(resource, ids).into() };
+        let mut response = Response::new(body);
+        *response.status_mut() = self.0.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, XML_TYPE);
+        for (name, value) in self.0.headers {
+            headers.insert(name, value);
+        }
+        ids.put(headers);
+        response
+    }
+}
+
+impl From<InvalidBucketName> for S3Error {
+    fn from(error: InvalidBucketName) -> Self {
+        Self::new(
+            code::INVALID_BUCKET_NAME,
+            format!("The specified bucket is not valid: {}", error.reason),
+        )
+        .detail("BucketName", error.name)
+    }
+}
+
+impl From<InvalidObjectKey> for S3Error {
+    fn from(error: InvalidObjectKey) -> Self {
+        if error.too_long {
+            return Self::new(code::KEY_TOO_LONG, "Your key is too long")
+                .detail("Size", error.key.len().to_string())
+                .detail("MaxSizeAllowed", rowlock_types::MAX_KEY_BYTES.to_string());
+        }
+        Self::new(code::INVALID_KEY, format!("Invalid key: {} ({})", error.key, error.reason))
+    }
+}
+
+impl From<StorageError> for S3Error {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::NoSuchBucket => Self::new(code::NO_SUCH_BUCKET, "Bucket not found"),
+            StorageError::NoSuchKey => Self::new(code::NO_SUCH_KEY, "Object not found"),
+            StorageError::NoSuchUpload => Self::new(code::NO_SUCH_UPLOAD, "Upload not found"),
+            StorageError::BucketAlreadyExists { owned: true } => Self::new(
+                code::BUCKET_ALREADY_OWNED_BY_YOU,
+                "The bucket exists already, and you own it",
+            ),
+            StorageError::BucketAlreadyExists { owned: false } => {
+                Self::new(code::BUCKET_ALREADY_EXISTS, "The resource already exists")
+            }
+            StorageError::AccessDenied => Self::access_denied("Access Denied"),
+            StorageError::BucketNotEmpty => {
+                Self::new(code::BUCKET_NOT_EMPTY, "The bucket you tried to delete is not empty")
+            }
+            StorageError::InvalidKey(error) => error.into(),
+            StorageError::UnsupportedKey(why) => {
+                Self::new(code::INVALID_KEY, format!("the storage backend cannot keep this key: {why}"))
+            }
+            StorageError::EntityTooLarge { limit } => Self::new(
+                code::ENTITY_TOO_LARGE,
+                "The object exceeded the maximum allowed size",
+            )
+            .detail("MaxSizeAllowed", limit.to_string()),
+            StorageError::InvalidMimeType(mime) => {
+                Self::new(code::INVALID_MIME_TYPE, format!("mime type {mime} is not supported"))
+            }
+            StorageError::PreconditionFailed => precondition_failed(),
+            StorageError::ConditionalConflict => Self::new(
+                code::CONDITIONAL_REQUEST_CONFLICT,
+                "The conditional request cannot succeed due to a conflicting operation against this resource.",
+            ),
+            StorageError::BadDigest(name) => Self::new(
+                code::BAD_DIGEST,
+                format!("The {name} you specified did not match what we received."),
+            ),
+            StorageError::ContentSha256Mismatch => Self::new(
+                code::SHA256_MISMATCH,
+                "The provided 'x-amz-content-sha256' header does not match what was computed.",
+            ),
+            StorageError::IncompleteBody => incomplete_body(),
+            StorageError::Body(error) => match error.0.downcast::<BodyFault>() {
+                Ok(fault) => (*fault).into(),
+                Err(other) => Self::internal(other),
+            },
+            StorageError::InvalidPartOrder => Self::new(
+                code::INVALID_PART_ORDER,
+                "The list of parts was not in ascending order. Parts must be ordered by part number.",
+            ),
+            StorageError::InvalidPart(number) => Self::new(
+                code::INVALID_PART,
+                "One or more of the specified parts could not be found. The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.",
+            )
+            .detail("PartNumber", number.to_string()),
+            StorageError::PartTooSmall { number, size, etag } => Self::new(
+                code::ENTITY_TOO_SMALL,
+                "Your proposed upload is smaller than the minimum allowed size",
+            )
+            .detail("ProposedSize", size.to_string())
+            .detail("MinSizeAllowed", (5 * 1024 * 1024).to_string())
+            .detail("PartNumber", number.to_string())
+            .detail("ETag", etag),
+            StorageError::Catalog(error) => of_catalog(error),
+            StorageError::StorageFull => {
+                Self::new(code::STORAGE_FULL, "The storage backend is full").logged("storage is full")
+            }
+            StorageError::Blobs(error) => Self::internal(error),
+            StorageError::Internal(why) => Self::internal(why),
+        }
+    }
+}
+
+/// What the database said, in S3's words. The states are those of
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn of_catalog(error: CatalogError) -> S3Error {
+    if error.is_row_security() {
+        return S3Error::access_denied("new row violates row-level security policy");
+    }
+    let CatalogError::Database { state, message, detail, .. } = &error else {
+        return match &error {
+            CatalogError::PoolTimeout | CatalogError::TooManyConnections => slow_down(&error),
+            CatalogError::Unavailable(_) => S3Error::new(
+                code::SERVICE_UNAVAILABLE,
+                "The database is not reachable. Please try again.",
+            )
+            .logged(&error),
+            CatalogError::RoleRefused(_) => S3Error::access_denied(error.to_string()),
+            _ => S3Error::internal(&error),
+        };
+    };
+    let referenced =
+        || detail.as_deref().is_some_and(|d| d.contains("still referenced from table"));
+    match state.code() {
+        "42501" => S3Error::access_denied(message.clone()),
+        "22023" if message.starts_with("role ") => {
+            S3Error::access_denied("the role of the session token does not exist")
+        }
+        "23503" if referenced() => S3Error::new(
+            code::OPERATION_ABORTED,
+            "The resource could not be updated or removed because it is still referenced",
+        ),
+        "23503" => S3Error::new(code::NO_SUCH_BUCKET, "Bucket not found"),
+        "23505" => S3Error::new(code::OPERATION_ABORTED, "The resource already exists"),
+        "22P02" => S3Error::invalid_request(message.clone()),
+        "55P03" | "57014" | "40001" | "40P01" | "53300" => slow_down(&error),
+        "25006" => S3Error::new(
+            code::SERVICE_UNAVAILABLE,
+            "The database is currently in read-only mode. Please try again later.",
+        )
+        .logged(&error),
+        "57P01" | "57P02" | "57P03" => S3Error::new(
+            code::SERVICE_UNAVAILABLE,
+            "The database is not reachable. Please try again.",
+        )
+        .logged(&error),
+        // What a trigger or policy of the user's says may hold their data; the log has it.
+        other => S3Error::new(code::INTERNAL_ERROR, format!("database error, code: {other}"))
+            .logged(&error),
+    }
+}
+
+fn slow_down(error: &CatalogError) -> S3Error {
+    S3Error::new(code::SLOW_DOWN, "The database is busy. Please reduce your request rate.")
+        .logged(error)
+}
+
+pub(crate) fn precondition_failed() -> S3Error {
+    S3Error::new(
+        code::PRECONDITION_FAILED,
+        "At least one of the pre-conditions you specified did not hold",
+    )
+}
+
+pub(crate) fn incomplete_body() -> S3Error {
+    S3Error::new(
+        code::INCOMPLETE_BODY,
+        "You did not provide the number of bytes specified by the Content-Length HTTP header",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids() -> Ids {
+        Ids { request_id: "R".to_owned(), host_id: "H".to_owned() }
+    }
+
+    #[tokio::test]
+    async fn renders_the_document() {
+        let response =
+            S3Error::from(StorageError::NoSuchKey).into_response("/b/a&b", &ids(), false);
+        assert_eq!(response.status(), 404);
+        assert_eq!(response.headers()["content-type"], "application/xml; charset=utf-8");
+        assert_eq!(response.headers()["x-amz-request-id"], "R");
+        assert_eq!(response.headers()["x-amz-id-2"], "H");
+        let body = axum::body::to_bytes(response.into_body(), 9999).await.unwrap();
+        assert_eq!(
+            body,
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>NoSuchKey</Code><Message>Object not found</Message><Resource>/b/a&amp;b</Resource><RequestId>R</RequestId><HostId>H</HostId></Error>"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_head_has_no_body() {
+        let response = S3Error::from(StorageError::NoSuchKey).into_response("/b/a", &ids(), true);
+        assert_eq!(response.status(), 404);
+        assert_eq!(response.headers()["content-type"], "application/xml; charset=utf-8");
+        let body = axum::body::to_bytes(response.into_body(), 9999).await.unwrap();
+        assert!(body.is_empty());
+    }
+
+    #[test]
+    fn a_range_outside_names_the_size() {
+        let response = S3Error::invalid_range(3, "bytes=9-").into_response("/b/a", &ids(), false);
+        assert_eq!(response.status(), 416);
+        assert_eq!(response.headers()["content-range"], "bytes */3");
+    }
+
+    #[test]
+    fn failures_do_not_tell_what_the_log_tells() {
+        let secret = StorageError::Internal("/var/lib/secret/path");
+        let error = S3Error::from(secret);
+        assert_eq!(error.code(), "InternalError");
+        assert!(!error.document("/b", &ids()).contains("secret"));
+        assert!(error.0.log.as_deref().unwrap().contains("secret"));
+    }
+
+    #[test]
+    fn statuses_are_those_of_aws() {
+        for (error, code, status) in [
+            (StorageError::NoSuchBucket, "NoSuchBucket", 404),
+            (StorageError::NoSuchUpload, "NoSuchUpload", 404),
+            (StorageError::BucketNotEmpty, "BucketNotEmpty", 409),
+            (StorageError::BucketAlreadyExists { owned: true }, "BucketAlreadyOwnedByYou", 409),
+            (StorageError::BucketAlreadyExists { owned: false }, "BucketAlreadyExists", 409),
+            (StorageError::EntityTooLarge { limit: 1 }, "EntityTooLarge", 400),
+            (StorageError::PreconditionFailed, "PreconditionFailed", 412),
+            (StorageError::ConditionalConflict, "ConditionalRequestConflict", 409),
+            (StorageError::BadDigest("Content-MD5"), "BadDigest", 400),
+            (StorageError::ContentSha256Mismatch, "XAmzContentSHA256Mismatch", 400),
+            (StorageError::IncompleteBody, "IncompleteBody", 400),
+            (StorageError::InvalidPartOrder, "InvalidPartOrder", 400),
+            (StorageError::InvalidPart(3), "InvalidPart", 400),
+            (StorageError::StorageFull, "StorageFull", 507),
+            (StorageError::Catalog(CatalogError::PoolTimeout), "SlowDown", 503),
+            (
+                StorageError::Catalog(CatalogError::Unavailable(String::new())),
+                "ServiceUnavailable",
+                503,
+            ),
+            (
+                StorageError::Catalog(CatalogError::RoleRefused("postgres".to_owned())),
+                "AccessDenied",
+                403,
+            ),
+            (StorageError::Catalog(CatalogError::CommitUnknown), "InternalError", 500),
+        ] {
+            let error = S3Error::from(error);
+            assert_eq!((error.code(), error.0.status.as_u16()), (code, status));
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! The S3 protocol over the domain: a file per operation, each of which parses, calls the
+//! domain, and renders.
+//!
+//! [`S3Service::serve`] is the way in. It authenticates, finds the operation ([`router`]), and
+//! renders whatever comes back; every error is rendered in one place ([`error`]).
+
+mod authenticate;
+mod body;
+mod conditions;
+mod copy_object;
+mod copy_source;
+mod create_bucket;
+mod delete_bucket;
+mod delete_object;
+mod delete_objects;
+mod encode;
+mod error;
+mod get_bucket_location;
+mod get_object;
+mod head_bucket;
+mod head_object;
+mod keep_alive;
+mod list_buckets;
+mod list_objects;
+mod list_objects_v2;
+mod listing;
+mod multipart;
+mod object_headers;
+mod path;
+mod put_object;
+mod query;
+mod range;
+mod request;
+mod response;
+mod router;
+mod unsupported;
+mod xml;
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::body::Body;
+use futures_util::future::BoxFuture;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use rowlock_auth::Authenticator;
+use rowlock_sigv4::{Policy, SigningKeys};
+use rowlock_storage::Storage;
+use rowlock_types::RequestInfo;
+use time::OffsetDateTime;
+
+pub use self::authenticate::StaticCredentials;
+
+use self::authenticate::Keyring;
+use self::body::RequestBody;
+use self::error::{S3Error, code};
+use self::path::Named;
+use self::query::Query;
+use self::request::S3Request;
+use self::response::Ids;
+use self::router::{Level, Route, route};
+use crate::gateway::{self, RouteInfo};
+use crate::server::refuse_early;
+
+/// What the S3 protocol needs to know of the configuration.
+#[derive(Debug, Clone)]
+pub struct S3Settings {
+    /// The server's region (`STORAGE_S3_REGION`, else `REGION`).
+    pub region: String,
+    /// Whether clients must sign for that region (`S3_PROTOCOL_ENFORCE_REGION`).
+    pub enforce_region: bool,
+    /// The credentials that act as the service role, if there are any.
+    pub credentials: Option<StaticCredentials>,
+}
+
+/// The S3 protocol. Cheap to clone.
+#[derive(Clone)]
+pub struct S3Service(Arc<Inner>);
+
+struct Inner {
+    storage: Storage,
+    keyring: Keyring,
+    region: String,
+}
+
+impl fmt::Debug for S3Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Service").field("region", &self.0.region).finish_non_exhaustive()
+    }
+}
+
+impl S3Service {
+    /// Puts the protocol on top of the domain. `tokens` verifies session tokens and knows the
+    /// tenant's id, the anon key and the service role.
+    pub fn new(settings: S3Settings, storage: Storage, tokens: Arc<Authenticator>) -> Self {
+        let S3Settings { region, enforce_region, credentials } = settings;
+        let policy = Policy { enforce_region, ..Policy::new(region.clone()) };
+        let keyring = Keyring { credentials, tokens, policy, keys: SigningKeys::new() };
+        Self(Arc::new(Inner { storage, keyring, region }))
+    }
+
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.0.storage
+    }
+
+    pub(crate) fn region(&self) -> &str {
+        &self.0.region
+    }
+
+    /// The id of the one owner that buckets have.
+    pub(crate) fn tenant(&self) -> &str {
+        self.0.keyring.tokens.tenant_id()
+    }
+
+    /// Answers a request. Never fails: every error becomes an S3 error.
+    pub async fn serve(&self, request: Request<Body>, route: RouteInfo) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let head = parts.method == Method::HEAD;
+        let ids = Ids::of(route.request_id.as_str());
+        let resource = match route.rest() {
+            "" => "/".to_owned(),
+            path => path.to_owned(),
+        };
+        let (operation, request, mut body) = match self.prepare(parts, body, &route, &ids) {
+            Ok(ready) => ready,
+            Err((body, error)) => {
+                return refuse_early(body, error.into_response(&resource, &ids, head));
+            }
+        };
+        let response = match self.dispatch(operation, &request, &mut body).await {
+            Ok(mut response) => {
+                ids.put(response.headers_mut());
+                response
+            }
+            Err(error) => error.into_response(&resource, &ids, head),
+        };
+        match body.unread() {
+            Some(unread) => refuse_early(unread, response),
+            None => response,
+        }
+    }
+
+    /// Everything that can be said before an operation begins. A refusal gives the unread body
+    /// back.
+    fn prepare(
+        &self,
+        parts: Parts,
+        body: Body,
+        route: &RouteInfo,
+        ids: &Ids,
+    ) -> Result<(Route, S3Request, RequestBody), (Body, S3Error)> {
+        let now = OffsetDateTime::now_utc();
+        let who = match self.0.keyring.authenticate(&parts, route, now) {
+            Ok(who) => who,
+            Err(error) => return Err((body, error)),
+        };
+        let chosen = match self.choose(&parts, route.rest()) {
+            Ok(chosen) => chosen,
+            Err(error) => return Err((body, error)),
+        };
+        let Chosen { operation, named, headers, query } = chosen;
+        let body = RequestBody::new(body, &headers, who.payload, who.context)?;
+        let scheme = match parts.headers.get("x-forwarded-proto").map(HeaderValue::as_bytes) {
+            Some(b"https") => "https",
+            _ => "http",
+        };
+        let request = S3Request {
+            info: Arc::new(request_info(&parts)),
+            headers,
+            query,
+            bucket: named.bucket,
+            key: named.key,
+            resource: route.rest().to_owned(),
+            url: format!("{scheme}://{}{}", who.host, who.path),
+            ids: ids.clone(),
+            caller: who.caller,
+            operation: operation.operation(),
+        };
+        Ok((operation, request, body))
+    }
+
+    /// What is to be done to what.
+    fn choose(&self, parts: &Parts, rest: &str) -> Result<Chosen, S3Error> {
+        let named = Named::parse(rest)
+            .ok_or_else(|| S3Error::new(code::INVALID_URI, "Couldn't parse the specified URI."))?;
+        let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+        let headers = with_query_headers(&parts.headers, &query);
+        let level = match (named.bucket.is_empty(), named.key.is_empty()) {
+            (true, _) => Level::Service,
+            (false, true) => Level::Bucket,
+            (false, false) => Level::Object,
+        };
+        let copy_source = headers.contains_key("x-amz-copy-source");
+        let operation = route(&parts.method, level, &query, copy_source)?;
+        unsupported::check(&headers, operation == Route::CreateBucket, self.tenant())?;
+        Ok(Chosen { operation, named, headers, query })
+    }
+
+    async fn dispatch(
+        &self,
+        route: Route,
+        request: &S3Request,
+        body: &mut RequestBody,
+    ) -> Result<Response<Body>, S3Error> {
+        match route {
+            Route::ListBuckets => list_buckets::handle(self, request).await,
+            Route::CreateBucket => create_bucket::handle(self, request, body).await,
+            Route::HeadBucket => head_bucket::handle(self, request).await,
+            Route::DeleteBucket => delete_bucket::handle(self, request).await,
+            Route::GetBucketLocation => get_bucket_location::handle(self, request).await,
+            Route::ListObjects => list_objects::handle(self, request).await,
+            Route::ListObjectsV2 => list_objects_v2::handle(self, request).await,
+            Route::DeleteObjects => delete_objects::handle(self, request, body).await,
+            Route::HeadObject => head_object::handle(self, request).await,
+            Route::GetObject => get_object::handle(self, request).await,
+            Route::PutObject => put_object::handle(self, request, body).await,
+            Route::CopyObject => copy_object::handle(self, request).await,
+            Route::DeleteObject => delete_object::handle(self, request).await,
+            Route::CreateMultipartUpload => multipart::create::handle(self, request).await,
+            Route::UploadPart => multipart::upload_part::handle(self, request, body).await,
+            Route::UploadPartCopy => multipart::upload_part_copy::handle(self, request).await,
+            Route::CompleteMultipartUpload => {
+                multipart::complete::handle(self, request, body).await
+            }
+            Route::AbortMultipartUpload => multipart::abort::handle(self, request).await,
+            Route::ListParts => multipart::list_parts::handle(self, request).await,
+            Route::ListMultipartUploads => multipart::list_uploads::handle(self, request).await,
+        }
+    }
+}
+
+impl gateway::S3Service for S3Service {
+    fn answer(
+        &self,
+        request: Request<Body>,
+        route: RouteInfo,
+    ) -> BoxFuture<'static, Response<Body>> {
+        let this = self.clone();
+        Box::pin(async move { this.serve(request, route).await })
+    }
+}
+
+struct Chosen {
+    operation: Route,
+    named: Named,
+    headers: HeaderMap,
+    query: Query,
+}
+
+/// What policies see of a request: raw path and query, and all headers, as the reference has it.
+fn request_info(parts: &Parts) -> RequestInfo {
+    let mut headers = serde_json::Map::with_capacity(parts.headers.keys_len());
+    for name in parts.headers.keys() {
+        let values: Vec<_> = parts
+            .headers
+            .get_all(name)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
+        headers.insert(name.as_str().to_owned(), values.join(", ").into());
+    }
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    RequestInfo {
+        method: Arc::from(parts.method.as_str()),
+        path: Arc::from(path),
+        headers: Arc::from(serde_json::Value::Object(headers).to_string()),
+    }
+}
+
+/// Query names that belong to the signature.
+const SIGNATURE: [&str; 8] = [
+    "x-amz-algorithm",
+    "x-amz-content-sha256",
+    "x-amz-credential",
+    "x-amz-date",
+    "x-amz-expires",
+    "x-amz-security-token",
+    "x-amz-signature",
+    "x-amz-signedheaders",
+];
+
+/// The headers, and those that a presigned URL carries in its query instead (SDKs move metadata,
+/// ACL and the like there); the query is signed in either case. Checksums are left out: SDKs that
+/// presign an upload put the checksum of an empty body there, which AWS ignores too.
+fn with_query_headers(headers: &HeaderMap, query: &Query) -> HeaderMap {
+    let mut headers = headers.clone();
+    for (name, value) in query.pairs() {
+        let name = name.to_ascii_lowercase();
+        let moved = name.starts_with("x-amz-")
+            && !SIGNATURE.contains(&name.as_str())
+            && !name.starts_with("x-amz-checksum-")
+            && !name.starts_with("x-amz-sdk-");
+        if !moved {
+            continue;
+        }
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes()))
+        {
+            headers.entry(name).or_insert(value);
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presigned_urls_carry_headers() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-amz-meta-a", HeaderValue::from_static("header"));
+        let query = Query::parse(
+            "X-Amz-Date=d&x-amz-meta-a=query&x-amz-meta-b=%C3%BC&X-Amz-Acl=private&x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32&prefix=p",
+        )
+        .unwrap();
+        let merged = with_query_headers(&headers, &query);
+        assert_eq!(merged["x-amz-meta-a"], "header");
+        assert_eq!(merged["x-amz-meta-b"].as_bytes(), "ü".as_bytes());
+        assert_eq!(merged["x-amz-acl"], "private");
+        assert_eq!(merged.len(), 3);
+    }
+
+    #[test]
+    fn policies_see_the_request() {
+        let (parts, ()) = Request::builder()
+            .method("PUT")
+            .uri("/s3/b/k%20k?x=1")
+            .header("X-A", "1")
+            .header("x-a", "2")
+            .header("x-b", HeaderValue::from_bytes(b"\xff").unwrap())
+            .body(())
+            .unwrap()
+            .into_parts();
+        let info = request_info(&parts);
+        assert_eq!((&*info.method, &*info.path), ("PUT", "/s3/b/k%20k?x=1"));
+        assert_eq!(&*info.headers, "{\"x-a\":\"1, 2\",\"x-b\":\"\u{fffd}\"}");
+    }
+}
