@@ -540,6 +540,24 @@ async fn an_ordinary_user_needs_no_root() {
     as_root.stop().await;
 }
 
+#[tokio::test]
+async fn another_user_is_told_whose_folder_it_is() {
+    if !is_root() {
+        return;
+    }
+    let scene = Scene::new();
+    Embedded::start(&scene.settings("data")).await.unwrap().stop().await;
+    let program = scene.path("test-program");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let mut command = Command::new(&program);
+    command.args(["--exact", "owner_process", "--nocapture", "--test-threads=1"]);
+    command.env(OWNER, scene.path("data")).env("ROWLOCK_TEST_ELSEWHERE", scene.path("elsewhere"));
+    let output = command.uid(65534).gid(65534).current_dir("/").output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("OtherOwner"), "{said}");
+}
+
 fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

@@ -1,4 +1,5 @@
 //! A database that has a schema is left as it is, and refused where it can't be used.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
 
 mod common;
 

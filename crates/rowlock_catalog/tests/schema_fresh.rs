@@ -1,4 +1,5 @@
 //! A fresh database ends with the documented catalog, in an installation of its own and in the stack.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
 
 mod common;
 

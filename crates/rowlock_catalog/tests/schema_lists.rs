@@ -1,12 +1,14 @@
 //! The list functions against a model: every entry once, in order, at every page size.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
 
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{in_stack, lines, prepare_as};
-use rowlock_catalog::testing::stack_database;
-use tokio_postgres::Client;
+use common::{in_stack, installing, lines, prepare_as};
+use rowlock_catalog::schema::prepare;
+use rowlock_catalog::testing::{plain_database, stack_database};
+use tokio_postgres::{Client, NoTls};
 
 /// Names that have made other lists lose, repeat or never end.
 const TRICKY: [&str; 26] = [
@@ -428,4 +430,34 @@ async fn multipart_uploads() {
         let row = client.query_one(listed, &[&prefix, &limit, &key, &upload]).await.unwrap();
         assert_eq!(row.get::<_, &str>(0), expected, "{prefix} {limit} {key} {upload}");
     }
+}
+
+#[tokio::test]
+async fn a_database_without_an_encoding_lists_too() {
+    let database = plain_database().await;
+    let admin = database.connect("postgres").await;
+    let name = format!("{}_ascii", database.name());
+    admin
+        .batch_execute(&format!(
+            "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII'
+             LC_COLLATE 'C' LC_CTYPE 'C'"
+        ))
+        .await
+        .unwrap();
+    let mut config = database.config("postgres");
+    let (mut client, connection) = config.dbname(&name).connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    prepare(&mut client, &installing()).await.unwrap();
+    client
+        .batch_execute(
+            "INSERT INTO storage.buckets (id, name) VALUES ('b', 'b');
+             INSERT INTO storage.objects (bucket_id, name)
+             VALUES ('b', 'ä'), ('b', 'ä/x'), ('b', 'ä/y'), ('b', 'z')",
+        )
+        .await
+        .unwrap();
+    let listed = "SELECT string_agg(name, ' ') FROM storage.search_v2('', 'b', 10, 1, 'ä')
+        UNION ALL SELECT string_agg(name, ' ') FROM storage.search_v2('', 'b', 10, 1, 'ä/')
+        UNION ALL SELECT string_agg(name, ' ') FROM storage.search('ä/', 'b')";
+    assert_eq!(lines(&client, listed).await, ["ä/ z", "z", "x y"]);
 }

@@ -1,4 +1,5 @@
 //! Rowlock's own tables: in their schema or in `storage`, and nobody's business but the server's.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
 
 mod common;
 
@@ -202,4 +203,29 @@ async fn parts_go_with_their_upload_whoever_deletes_it() {
         .await
         .unwrap_err();
     assert_eq!(orphan.code(), Some(&SqlState::FOREIGN_KEY_VIOLATION));
+}
+
+#[tokio::test]
+async fn a_user_who_owns_nothing_gets_parts_without_the_reference() {
+    let database = stack_database().await;
+    prepare_as(&database, STACK_USER, &in_stack()).await.unwrap();
+    let admin = database.connect("supabase_admin").await;
+    admin
+        .batch_execute(
+            "DROP TABLE storage.rowlock_outbox, storage.rowlock_pending, storage.rowlock_parts,
+                 storage.rowlock_completed, storage.rowlock_meta;
+             CREATE ROLE runner LOGIN BYPASSRLS;
+             GRANT USAGE ON SCHEMA storage TO runner;
+             GRANT SELECT ON storage.migrations TO runner;
+             CREATE SCHEMA rowlock AUTHORIZATION runner",
+        )
+        .await
+        .unwrap();
+    let prepared = prepare_as(&database, "runner", &in_stack()).await.unwrap();
+    assert_eq!(prepared.own_schema, "rowlock");
+    let client = database.connect("runner").await;
+    client
+        .batch_execute("INSERT INTO rowlock.rowlock_parts VALUES ('none', 1, 5, 'e')")
+        .await
+        .unwrap();
 }

@@ -1,4 +1,5 @@
 //! The stack's roles and schemas, as set up in a PostgreSQL of our own.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! Why a database can't be used.
 
-/// The release of the replaced server that brings an older database to the state needed here.
+/// The release of the reference that brings an older database to the state needed here.
 pub const REFERENCE_VERSION: &str = "v1.70.6";
 
 /// Why preparing the schema failed. Nothing was changed then.

@@ -1,7 +1,7 @@
 //! The schema of the database: made whole where there is none, adopted untouched where there is.
 //!
 //! A fresh database gets everything in one transaction: types, tables, functions, triggers, rights
-//! and the 64 rows of bookkeeping that the replaced server goes by, so that both can take turns. A
+//! and the 64 rows of bookkeeping that the reference goes by, so that both can take turns. A
 //! database that has these rows is left as it is. Our own tables live in a schema of their own.
 
 mod error;
@@ -17,8 +17,7 @@ use tokio_postgres::{Client, Transaction};
 pub use error::{Error, REFERENCE_VERSION};
 pub use stack::{StackSettings, bootstrap_stack};
 
-/// The lock that every server takes around migrations (session level, database.md of the protocol
-/// both follow: one fixed 64-bit key).
+/// The session-level lock that the reference takes around its migrations too.
 const MIGRATION_LOCK: i64 = -8_525_285_245_963_000_605;
 const LOCK_WAIT: Duration = Duration::from_secs(300);
 const LOCK_POLL: Duration = Duration::from_millis(100);
@@ -50,7 +49,7 @@ pub struct SchemaSettings {
     pub service_role: String,
     /// Role that owns what users administer (an owner's name, nothing at run time).
     pub super_user: String,
-    /// Replace stored hashes that differ from ours, as the replaced server does by default.
+    /// Replace stored hashes that differ from ours, as the reference does by default.
     pub allow_hash_refresh: bool,
     /// Stop at the migration of this name: only a database that has it already can satisfy it.
     pub freeze_at: Option<String>,

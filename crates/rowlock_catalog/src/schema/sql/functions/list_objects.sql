@@ -26,8 +26,8 @@ DECLARE
     v_delimiter CONSTANT text := coalesce(delimiter_param, '');
     v_descending CONSTANT boolean := lower(coalesce(sort_order, 'asc')) = 'desc';
     -- Sorts after everything that can follow a prefix in a key.
-    v_top CONSTANT text := CASE getdatabaseencoding()
-        WHEN 'UTF8' THEN repeat(chr(1114111), 256) ELSE repeat(chr(255), 1024) END;
+    v_top CONSTANT text :=
+        repeat(chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 1114111 ELSE 255 END), 256);
     v_batch CONSTANT integer := 250;
     v_query CONSTANT text := format(
         'SELECT o.name, o.id, o.metadata, o.updated_at, o.created_at, o.last_accessed_at

@@ -27,8 +27,8 @@ DECLARE
     v_direction CONSTANT text := CASE WHEN v_descending THEN 'DESC' ELSE 'ASC' END;
     v_column CONSTANT text := lower(coalesce(sortcolumn, 'name'));
     v_limit CONSTANT integer := greatest(least(coalesce(limits, 100), 1500), 0);
-    v_top CONSTANT text := CASE getdatabaseencoding()
-        WHEN 'UTF8' THEN repeat(chr(1114111), 256) ELSE repeat(chr(255), 1024) END;
+    v_top CONSTANT text :=
+        repeat(chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 1114111 ELSE 255 END), 256);
     v_query CONSTANT text := format(
         'SELECT o.name, o.id, o.updated_at, o.created_at, o.last_accessed_at, o.metadata
          FROM storage.objects AS o

@@ -23,8 +23,8 @@ CREATE FUNCTION storage.search_by_timestamp(
 LANGUAGE plpgsql STABLE AS $function$
 DECLARE
     v_prefix CONSTANT text := coalesce(p_prefix, '');
-    v_top CONSTANT text := CASE getdatabaseencoding()
-        WHEN 'UTF8' THEN repeat(chr(1114111), 256) ELSE repeat(chr(255), 1024) END;
+    v_top CONSTANT text :=
+        repeat(chr(CASE getdatabaseencoding() WHEN 'UTF8' THEN 1114111 ELSE 255 END), 256);
     v_descending CONSTANT boolean := lower(coalesce(p_sort_order, 'asc')) = 'desc';
     v_column CONSTANT text := CASE lower(p_sort_column)
         WHEN 'updated_at' THEN 'updated_at'
