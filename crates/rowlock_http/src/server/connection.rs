@@ -1,12 +1,14 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Request, Response};
+use futures_util::FutureExt;
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -56,9 +58,9 @@ pub(super) async fn serve<S, A, F>(
         let in_flight = exchange.begin();
         let request = request.map(|body| TimedBody::wrap(body, settings.body_idle_timeout));
         // Boxed, so that an idle connection does not hold room for a running handler.
-        let answer = Box::pin(app(request, info));
+        let answer = Box::pin(AssertUnwindSafe(app(request, info)).catch_unwind());
         async move {
-            let answer = answer.await;
+            let answer = answer.await.unwrap_or_else(|_| internal_error(info));
             Ok::<_, Infallible>(answer.map(|body| AnswerBody { body, _in_flight: in_flight }))
         }
     });
@@ -83,6 +85,16 @@ pub(super) async fn serve<S, A, F>(
             },
         }
     }
+}
+
+/// The answer where a handler panicked. What it shared with others stays as it was left, so every
+/// lock and pool behind it must bear that; the connection is not used again.
+fn internal_error(info: ConnectionInfo) -> Response<Body> {
+    tracing::error!(peer = %info.peer, "a handler panicked");
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 async fn next_stage(stage: &mut watch::Receiver<Stage>) -> Stage {

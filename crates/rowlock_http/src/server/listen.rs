@@ -29,6 +29,8 @@ pub enum BindError {
 #[derive(Debug)]
 pub struct Listeners {
     pub(super) sockets: Vec<TcpListener>,
+    /// How many connections the limit of open files has room for.
+    pub(super) room: usize,
     addresses: Vec<SocketAddr>,
 }
 
@@ -45,7 +47,11 @@ impl Listeners {
 /// # Errors
 /// When an address is taken or not ours, or none is left.
 pub fn bind(settings: &ServerSettings) -> Result<Listeners, BindError> {
-    raise_file_limit();
+    // Each connection may hold a blob open as well.
+    let room = usize::try_from(raise_file_limit() / 2).unwrap_or(usize::MAX);
+    if room < settings.max_connections {
+        tracing::warn!(connections = room, "the limit of open files is low: fewer connections");
+    }
     let mut sockets = Vec::new();
     let mut addresses: Vec<SocketAddr> = Vec::new();
     let mut skipped = None;
@@ -70,7 +76,7 @@ pub fn bind(settings: &ServerSettings) -> Result<Listeners, BindError> {
     if sockets.is_empty() {
         return Err(skipped.unwrap_or(BindError::NoAddress));
     }
-    Ok(Listeners { sockets, addresses })
+    Ok(Listeners { sockets, room, addresses })
 }
 
 fn listen(address: SocketAddr, only_v6: bool) -> io::Result<(TcpListener, SocketAddr)> {

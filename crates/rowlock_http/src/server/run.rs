@@ -42,7 +42,7 @@ where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
-    let total = settings.max_connections.clamp(1, most);
+    let total = settings.max_connections.min(listeners.room).clamp(1, most);
     let permits = Arc::new(Semaphore::new(total));
     let settings = Arc::new(settings);
     let (stage, watching) = watch::channel(Stage::Serving);

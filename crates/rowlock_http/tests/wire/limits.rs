@@ -150,6 +150,15 @@ async fn the_handler_of_a_client_that_left_is_dropped() {
 }
 
 #[tokio::test]
+async fn a_panic_costs_one_answer() {
+    let (server, _) = server(ServerSettings::default());
+    assert_eq!(status(&server.exchange(b"GET /panic HTTP/1.1\r\nHost: h\r\n\r\n").await), 500);
+    let mut client = server.connect().await;
+    client.send(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!(status(&client.answer().await.0), 200);
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_is_an_error() {
     let (server, seen) = server(ServerSettings::default());
     for head in ["Content-Length: 9\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n9\r\n"] {

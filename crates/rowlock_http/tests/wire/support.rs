@@ -155,6 +155,7 @@ async fn tiny_answer(request: Request<Body>, seen: Seen) -> Response<Body> {
             let _left = OnDrop(seen);
             pending().await
         }
+        "/panic" => panic!("on purpose"),
         "/slow" => {
             tokio::time::sleep(Duration::from_millis(700)).await;
             answer(StatusCode::OK, "slow")
