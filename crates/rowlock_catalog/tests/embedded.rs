@@ -565,3 +565,28 @@ fn copy_folder(from: &Path, to: &Path) {
         fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_dead_process_that_nobody_buried_does_not_stop_the_start() {
+    let scene = Scene::new();
+    let settings = scene.settings("data");
+    let first = Embedded::start(&settings).await.unwrap();
+    remember(&first, "kept").await;
+    first.stop().await;
+    let mut dead = Command::new("true");
+    if is_root() {
+        let (uid, gid) = postgres_user();
+        dead.uid(uid).gid(gid);
+    }
+    let mut dead = dead.spawn().unwrap();
+    while lives(dead.id()) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let cluster = scene.path("data/postgres/data");
+    let pid_file = format!("{}\n{}\n1\n5432\n\n\n1 1\nready\n", dead.id(), cluster.display());
+    fs::write(cluster.join("postmaster.pid"), pid_file).unwrap();
+    let again = Embedded::start(&settings).await.unwrap();
+    assert_eq!(memories(&again).await, ["kept"]);
+    again.stop().await;
+    dead.wait().unwrap();
+}

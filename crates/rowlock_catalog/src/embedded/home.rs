@@ -104,6 +104,22 @@ pub(super) fn locate(data_dir: &Path, base: &Path) -> Result<Place, EmbeddedErro
     })
 }
 
+/// PostgreSQL's own folder, there already or where it is tried first.
+pub(super) fn cluster_of(place: &Place, data_dir: &Path) -> PathBuf {
+    match place {
+        Place::Inside(home) | Place::Elsewhere(home) => home.cluster(),
+        Place::Undecided => inside(data_dir).cluster(),
+    }
+}
+
+/// See [`Home::major`].
+pub(super) fn major_of(place: &Place) -> Result<Option<u32>, EmbeddedError> {
+    match place {
+        Place::Inside(home) | Place::Elsewhere(home) => home.major(),
+        Place::Undecided => Ok(None),
+    }
+}
+
 /// Decides where a new database will lie, makes the folder, and takes its lock where it is not
 /// the data folder's.
 pub(super) fn prepare(

@@ -239,17 +239,14 @@ impl Embedded {
     /// The program `psql` that fits the database of this data folder, where there is one.
     ///
     /// # Errors
-    /// As for [`Self::start`], as far as finding programs goes.
+    /// As for [`Self::start`], as far as finding the database and programs goes.
     pub fn psql(settings: &EmbeddedSettings) -> Result<Option<PathBuf>, EmbeddedError> {
-        let home = fs::canonicalize(&settings.data_dir)
-            .ok()
-            .and_then(|data_dir| home::locate(&data_dir, &settings.elsewhere).ok());
-        let (cluster, major) = match home {
-            Some(Place::Inside(home) | Place::Elsewhere(home)) => (home.cluster(), home.major()?),
-            _ => (settings.data_dir.clone(), None),
-        };
+        let data_dir = fs::canonicalize(&settings.data_dir);
+        let data_dir = data_dir.at("finding the data folder", &settings.data_dir)?;
+        let place = home::locate(&data_dir, &settings.elsewhere)?;
+        let cluster = home::cluster_of(&place, &data_dir);
         let account = Account::choose(&cluster)?;
-        let programs = Programs::find(settings, &account, &cluster, major)?;
+        let programs = Programs::find(settings, &account, &cluster, home::major_of(&place)?)?;
         Ok(programs.psql(settings.path.as_deref()))
     }
 }
@@ -265,15 +262,15 @@ fn prepare(settings: &EmbeddedSettings) -> Result<Prepared, EmbeddedError> {
     let wanted = &settings.data_dir;
     fs::create_dir_all(wanted).at("making the data folder", wanted)?;
     let data_dir = fs::canonicalize(wanted).at("finding the data folder", wanted)?;
+    // Before the lock, which another user's files would not let us open either: this says why.
+    let whose = |place: &Place| Account::choose(&home::cluster_of(place, &data_dir));
+    whose(&home::locate(&data_dir, &settings.elsewhere)?)?;
     let lock = FolderLock::take(&data_dir)?;
 
     let place = home::locate(&data_dir, &settings.elsewhere)?;
-    let (cluster, major) = match &place {
-        Place::Inside(home) | Place::Elsewhere(home) => (home.cluster(), home.major()?),
-        Place::Undecided => (data_dir.join("postgres"), None),
-    };
-    let account = Account::choose(&cluster)?;
-    let programs = Programs::find(settings, &account, &cluster, major)?;
+    let account = whose(&place)?;
+    let cluster = home::cluster_of(&place, &data_dir);
+    let programs = Programs::find(settings, &account, &cluster, home::major_of(&place)?)?;
     let (home, home_lock) =
         home::prepare(place, &data_dir, &settings.elsewhere, &account, &programs)?;
 

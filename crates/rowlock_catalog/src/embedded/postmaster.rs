@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use super::account::Account;
 use super::error::{At, EmbeddedError};
 use super::home::Home;
-use super::process;
+use super::process::{self, Identity};
 use super::programs::Programs;
 use super::socket::PORT;
 
@@ -161,19 +161,23 @@ pub(super) fn stop_orphan(cluster: &Path) -> Result<(), EmbeddedError> {
 }
 
 /// Removes the files by which PostgreSQL would take a stranger for its own older server: it
-/// believes any living process that has the number.
+/// believes any living process that has the number. Where nothing is proven, they stay, and
+/// PostgreSQL refuses to start.
 fn forget_dead_server(cluster: &Path, socket_folder: &Path) {
     let Some(pid) = process::recorded(cluster) else {
         // A socket without a server stays behind when the machine loses power.
-        remove_socket(socket_folder);
-        return;
+        return remove_socket(socket_folder);
     };
-    if process::exists(pid) && !process::is_server_of(pid, cluster) {
+    let deceives = match process::identify(pid, cluster) {
+        Identity::Ours | Identity::Unknown => return,
+        Identity::Stranger => true,
+        // Killed, and nobody has asked for its end yet: it still answers to its number.
+        Identity::Gone => process::exists(pid),
+    };
+    if deceives {
         let _ = fs::remove_file(cluster.join("postmaster.pid"));
     }
-    if !process::is_server_of(pid, cluster) {
-        remove_socket(socket_folder);
-    }
+    remove_socket(socket_folder);
 }
 
 fn remove_socket(folder: &Path) {

@@ -4,12 +4,20 @@
 //! number given to someone else.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+#[cfg(target_os = "linux")]
+use std::{
+    ffi::OsStr,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt, process::CommandExt},
+    path::PathBuf,
+    process::Stdio,
+};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 /// The process that `postmaster.pid` names, running or not.
 pub(super) fn recorded(cluster: &Path) -> Option<Pid> {
@@ -29,63 +37,103 @@ pub(super) fn is_ready(cluster: &Path, pid: Pid) -> bool {
         && lines.nth(6).is_some_and(|status| status.trim() == "ready")
 }
 
-/// Whether any process has this number.
-pub(super) fn exists(pid: Pid) -> bool {
-    !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH))
+/// What a process number turns out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Identity {
+    /// No living process has it.
+    Gone,
+    /// A server process of this cluster.
+    Ours,
+    /// Proven to be something else.
+    Stranger,
+    /// The system does not let us see.
+    Unknown,
 }
 
-/// Whether this process is the PostgreSQL server of this cluster, and alive.
+/// Finds out what a process is, by its owner, its name and the folder it works in: a server
+/// process works in the cluster it serves.
 #[cfg(target_os = "linux")]
-pub(super) fn is_server_of(pid: Pid, cluster: &Path) -> bool {
+pub(super) fn identify(pid: Pid, cluster: &Path) -> Identity {
     let process = Path::new("/proc").join(pid.as_raw_nonzero().to_string());
-    let (Ok(process_owner), Ok(folder)) = (fs::metadata(&process), fs::metadata(cluster)) else {
-        return false;
+    let Ok(folder) = fs::metadata(cluster) else { return Identity::Unknown };
+    let stat = match fs::read_to_string(process.join("stat")) {
+        Ok(stat) => stat,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Identity::Gone,
+        Err(_) if !exists(pid) => return Identity::Gone,
+        Err(_) => return Identity::Unknown,
     };
-    if process_owner.uid() != folder.uid() || !is_postgres(&process) {
-        return false;
+    // number (name) state …; a name may contain parentheses.
+    let Some((before, after)) = stat.rsplit_once(") ") else { return Identity::Unknown };
+    if after.starts_with(['Z', 'X']) {
+        return Identity::Gone;
+    }
+    let owner = fs::metadata(&process).map(|process| process.uid());
+    // Some distributions wrap the program and call it .postgres-wrapped.
+    if owner.is_ok_and(|owner| owner != folder.uid()) || !before.contains("postgres") {
+        return Identity::Stranger;
     }
     match fs::metadata(process.join("cwd")) {
-        Ok(cwd) => (cwd.dev(), cwd.ino()) == (folder.dev(), folder.ino()),
-        // Root in a container may not look into another user's process; the arguments show.
-        Err(_) => fs::read(process.join("cmdline")).is_ok_and(|arguments| {
-            let mut arguments = arguments.split(|byte| *byte == 0);
-            arguments.any(|argument| argument == b"-D")
-                && arguments.next() == Some(cluster.as_os_str().as_encoded_bytes())
-        }),
+        Ok(cwd) if (cwd.dev(), cwd.ino()) == (folder.dev(), folder.ino()) => Identity::Ours,
+        Ok(_) => Identity::Stranger,
+        // Root in a container may not look into other users' processes. Their user may.
+        Err(_) => match folder_as_seen_by(&folder, &process) {
+            Some(cwd) if cwd == cluster => Identity::Ours,
+            Some(_) => Identity::Stranger,
+            None => Identity::Unknown,
+        },
     }
 }
 
-/// Whether this process is the PostgreSQL server of this cluster, and alive.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn is_server_of(pid: Pid, cluster: &Path) -> bool {
-    let number = pid.as_raw_nonzero().to_string();
-    let output = std::process::Command::new("ps").args(["-o", "command=", "-p", &number]).output();
-    output.is_ok_and(|output| {
-        let command = String::from_utf8_lossy(&output.stdout).into_owned();
-        command.contains("postgres") && command.contains(&format!("-D {}", cluster.display()))
-    })
-}
-
-/// Processes of this cluster that outlived their server.
 #[cfg(target_os = "linux")]
-pub(super) fn leftovers(cluster: &Path) -> Vec<Pid> {
-    let Ok(folder) = fs::metadata(cluster) else { return Vec::new() };
-    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
-    let of_cluster = processes.flatten().filter_map(|entry| {
-        let number = entry.file_name().to_str()?.parse().ok()?;
-        let cwd = fs::metadata(entry.path().join("cwd")).ok()?;
-        let here = (cwd.dev(), cwd.ino()) == (folder.dev(), folder.ino());
-        // A shell whose user looks around in the folder is none.
-        (here && is_postgres(&entry.path())).then(|| Pid::from_raw(number)).flatten()
-    });
-    of_cluster.collect()
+fn folder_as_seen_by(owner: &fs::Metadata, process: &Path) -> Option<PathBuf> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let mut command = Command::new("readlink");
+    command.arg(process.join("cwd")).uid(owner.uid()).gid(owner.gid()).current_dir("/");
+    let output = command.stderr(Stdio::null()).output().ok()?;
+    let path = output.stdout.strip_suffix(b"\n")?;
+    Some(PathBuf::from(OsStr::from_bytes(path)))
 }
 
-/// Processes of this cluster that outlived their server: not to be seen on this system. They
-/// end by themselves once their statement does, and PostgreSQL does not start before.
+/// Finds out what a process is by its arguments.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn leftovers(_cluster: &Path) -> Vec<Pid> {
-    Vec::new()
+pub(super) fn identify(pid: Pid, cluster: &Path) -> Identity {
+    if !exists(pid) {
+        return Identity::Gone;
+    }
+    let number = pid.as_raw_nonzero().to_string();
+    let output = Command::new("ps").args(["-o", "command=", "-p", &number]).output();
+    let Ok(output) = output else { return Identity::Unknown };
+    let command = String::from_utf8_lossy(&output.stdout).into_owned();
+    if command.contains(&format!("postgres -D {} ", cluster.display())) {
+        Identity::Ours
+    } else if command.trim().is_empty() || command.contains("postgres") {
+        Identity::Unknown
+    } else {
+        Identity::Stranger
+    }
+}
+
+/// Whether the number is taken, be it by a process that has ended.
+pub(super) fn exists(pid: Pid) -> bool {
+    test_kill_process(pid) != Err(Errno::SRCH)
+}
+
+/// Whether this process is alive and serves this cluster.
+pub(super) fn is_server_of(pid: Pid, cluster: &Path) -> bool {
+    identify(pid, cluster) == Identity::Ours
+}
+
+/// Processes of this cluster, when its server is dead: what outlived it. On systems without
+/// `/proc` none are seen; PostgreSQL itself does not start before they are gone.
+pub(super) fn leftovers(cluster: &Path) -> Vec<Pid> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    processes
+        .flatten()
+        .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+        .filter(|pid| is_server_of(*pid, cluster))
+        .collect()
 }
 
 /// Waits until the leftovers of a dead server are gone, and ends those that do not go.
@@ -105,7 +153,7 @@ pub(super) fn clear_leftovers(cluster: &Path) {
 /// Sends a signal; that the process is gone already is no error.
 pub(super) fn send(pid: Pid, signal: Signal) {
     if let Err(error) = kill_process(pid, signal)
-        && error != rustix::io::Errno::SRCH
+        && error != Errno::SRCH
     {
         tracing::warn!(%error, "a signal to PostgreSQL could not be sent");
     }
@@ -123,19 +171,6 @@ pub(super) fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -
     true
 }
 
-#[cfg(target_os = "linux")]
-fn is_postgres(process: &Path) -> bool {
-    match fs::read_link(process.join("exe")) {
-        // A package's update replaces the file under a running server.
-        Ok(exe) => exe.file_name().is_some_and(|name| {
-            matches!(name.as_encoded_bytes(), b"postgres" | b"postgres (deleted)")
-        }),
-        Err(_) => {
-            fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim() == "postgres")
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,9 +179,21 @@ mod tests {
     fn a_process_of_someone_else_is_not_our_server() {
         let dir = tempfile::tempdir().unwrap();
         let own = Pid::from_raw(i32::try_from(std::process::id()).unwrap()).unwrap();
-        assert!(exists(own));
-        assert!(!is_server_of(own, dir.path()));
+        assert_eq!(identify(own, dir.path()), Identity::Stranger);
         assert!(leftovers(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn a_dead_process_is_gone_though_nobody_asked_for_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = Command::new("true").spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        assert!(wait_until(Duration::from_secs(30), || {
+            identify(pid, dir.path()) == Identity::Gone
+        }));
+        assert!(exists(pid));
+        child.wait().unwrap();
+        assert_eq!(identify(pid, dir.path()), Identity::Gone);
     }
 
     #[test]
