@@ -174,7 +174,7 @@ impl Announced {
         let mut checksums = Vec::new();
         for algorithm in Algorithm::ALL {
             let Some(name) = algorithm.header() else { continue };
-            let Some(value) = text(name).filter(|value| !value.is_empty()) else { continue };
+            let Some(value) = text(name) else { continue };
             let sum = Checksum::parse(algorithm, value).map_err(|_| {
                 S3Error::invalid_request(format!("Value for {name} header is invalid."))
             })?;
@@ -394,6 +394,7 @@ mod tests {
             (&[("content-md5", "zzz")][..], unsigned, "InvalidDigest"),
             (&[("content-md5", "")], unsigned, "InvalidDigest"),
             (&[("x-amz-checksum-crc32", "zzz")], unsigned, "InvalidRequest"),
+            (&[("x-amz-checksum-crc32", "")], unsigned, "InvalidRequest"),
             (&[("x-amz-checksum-xxhash64", "AAAAAA==")], unsigned, "NotImplemented"),
             (&[("x-amz-trailer", "x-amz-checksum-crc32")], unsigned, "InvalidRequest"),
             (&[("x-amz-trailer", "x-amz-checksum-new")], trailers, "InvalidRequest"),

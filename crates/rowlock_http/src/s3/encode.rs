@@ -9,9 +9,10 @@ use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-/// What `encoding-type=url` leaves as it is (the unreserved characters of RFC 3986 and `*`).
+/// What `encoding-type=url` leaves as it is: the unreserved characters of RFC 3986, `*`, and, as
+/// AWS has it, the slash.
 const URL: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'*');
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'*').remove(b'/');
 
 const ISO: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
@@ -87,7 +88,7 @@ mod tests {
 
     #[test]
     fn url_encoding_of_lists() {
-        assert_eq!(listed("k/a b+ü~*.txt", true), "k%2Fa%20b%2B%C3%BC~*.txt");
+        assert_eq!(listed("k/a b+ü~*.txt", true), "k/a%20b%2B%C3%BC~*.txt");
         assert_eq!(listed("k/a b", false), "k/a b");
     }
 

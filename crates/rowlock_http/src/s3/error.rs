@@ -54,7 +54,6 @@ pub(crate) mod code {
         CONDITIONAL_REQUEST_CONFLICT "ConditionalRequestConflict" CONFLICT;
         ENTITY_TOO_LARGE "EntityTooLarge" BAD_REQUEST;
         ENTITY_TOO_SMALL "EntityTooSmall" BAD_REQUEST;
-        EXPIRED_TOKEN "ExpiredToken" BAD_REQUEST;
         INCOMPLETE_BODY "IncompleteBody" BAD_REQUEST;
         INTERNAL_ERROR "InternalError" INTERNAL_SERVER_ERROR;
         INVALID_ACCESS_KEY_ID "InvalidAccessKeyId" FORBIDDEN;

@@ -66,7 +66,7 @@ mod tests {
         let text = render("b", &parameters("", false), "m", &page(true), "stub").finish();
         assert!(text.contains("<Marker>m</Marker>") && !text.contains("NextMarker"), "{text}");
         let text = render("b", &parameters("/", true), "", &page(true), "stub").finish();
-        assert!(text.contains("<NextMarker>k%2F%C3%BC%2F</NextMarker>"), "{text}");
+        assert!(text.contains("<NextMarker>k/%C3%BC/</NextMarker>"), "{text}");
         let text = render("b", &parameters("/", false), "", &page(false), "stub").finish();
         assert!(text.contains("<IsTruncated>false</IsTruncated>") && !text.contains("NextMarker"));
     }

@@ -151,8 +151,8 @@ pub(crate) mod tests {
         let mut out = Xml::bare();
         write_entries(&mut out, &page(false), true, Some("stub"));
         let text = out.finish();
-        assert!(text.contains("<Key>k%2Fa%26b.txt</Key>"), "{text}");
+        assert!(text.contains("<Key>k/a%26b.txt</Key>"), "{text}");
         assert!(text.contains("<Owner><ID>me</ID></Owner>"), "{text}");
-        assert!(text.contains("<Prefix>k%2F%C3%BC%2F</Prefix>"), "{text}");
+        assert!(text.contains("<Prefix>k/%C3%BC/</Prefix>"), "{text}");
     }
 }

@@ -109,7 +109,7 @@ mod tests {
             "<NextKeyMarker>p%20a</NextKeyMarker><NextUploadIdMarker>u1</NextUploadIdMarker>",
             "<IsTruncated>true</IsTruncated>",
             "<Upload><Key>p%20a</Key><UploadId>u1</UploadId><Initiator><ID>me</ID></Initiator>",
-            "<CommonPrefixes><Prefix>p%2F</Prefix></CommonPrefixes>",
+            "<CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes>",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
