@@ -35,10 +35,17 @@ impl Scene {
     }
 
     fn settings(&self, name: &str) -> EmbeddedSettings {
-        EmbeddedSettings {
-            elsewhere: self.path("elsewhere"),
-            ..EmbeddedSettings::new(self.path(name))
-        }
+        settings(self.path(name), self.path("elsewhere"))
+    }
+}
+
+/// With the programs that the usual variable names, so that the suite runs on any version.
+fn settings(data_dir: PathBuf, elsewhere: PathBuf) -> EmbeddedSettings {
+    EmbeddedSettings {
+        bin_dir: std::env::var_os("POSTGRES_BIN_DIR").map(PathBuf::from),
+        path: std::env::var_os("PATH"),
+        elsewhere,
+        ..EmbeddedSettings::new(data_dir)
     }
 }
 
@@ -111,8 +118,8 @@ impl Owner {
 #[tokio::test]
 async fn owner_process() {
     let Some(data_dir) = std::env::var_os(OWNER) else { return };
-    let elsewhere = std::env::var_os("ROWLOCK_TEST_ELSEWHERE").unwrap().into();
-    let settings = EmbeddedSettings { elsewhere, ..EmbeddedSettings::new(data_dir) };
+    let elsewhere = std::env::var_os("ROWLOCK_TEST_ELSEWHERE").unwrap();
+    let settings = settings(data_dir.into(), elsewhere.into());
     let embedded = Embedded::start(&settings).await.unwrap();
     println!("postmaster={}", embedded.pid().unwrap());
     std::future::pending::<()>().await;
