@@ -17,7 +17,9 @@ pub(crate) fn start(settings: &LoggingSettings) {
     let _ = if settings.json {
         registry.with(lines.json().flatten_event(true)).try_init()
     } else {
-        registry.with(lines.with_target(false)).try_init()
+        // Colours are for people: a file or a journal gets plain text.
+        let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        registry.with(lines.with_target(false).with_ansi(colours)).try_init()
     };
 }
 
