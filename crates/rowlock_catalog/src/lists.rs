@@ -63,10 +63,11 @@ fn start(request: &ListRequest<'_>) -> Option<String> {
     }
     if !delimiter.is_empty()
         && let Some(rest) = after.strip_prefix(prefix)
-        && let Some(at) = rest.find(delimiter)
+        && rest.find(delimiter).is_some_and(|at| at + delimiter.len() == rest.len())
     {
-        // `after` lies in (or is) a folded prefix, which comes before it: skip all of it.
-        return successor(&after[..prefix.len() + at + delimiter.len()]);
+        // `after` is a folded prefix, the last entry of the page before: skip all of it. A text
+        // inside a folder skips only names: what lies behind it in the folder is still folded.
+        return successor(after);
     }
     Some(format!("{after}\u{1}"))
 }
@@ -186,9 +187,9 @@ mod tests {
         assert_eq!(at("k/", "", "").as_deref(), Some("k/"));
         assert_eq!(at("k/", "", "a").as_deref(), Some("k/"));
         assert_eq!(at("", "", "k").as_deref(), Some("k\u{1}"));
-        // A folder's entry, and a name inside the folder, both continue behind the folder.
+        // A folder's entry continues behind the folder, a name inside it behind that name.
         assert_eq!(at("", "/", "k/").as_deref(), Some("k0"));
-        assert_eq!(at("", "/", "k/x/y").as_deref(), Some("k0"));
-        assert_eq!(at("k/", "/", "k/x/y").as_deref(), Some("k/x0"));
+        assert_eq!(at("", "/", "k/x/y").as_deref(), Some("k/x/y\u{1}"));
+        assert_eq!(at("k/", "/", "k/x/").as_deref(), Some("k/x0"));
     }
 }

@@ -51,6 +51,7 @@ impl Storage {
         let error = match self.catalog.commit_upload(&ctx.scope(), &request).await {
             Ok(CommitOutcome::Committed) => return Ok(()),
             Ok(CommitOutcome::ConditionFailed) => Error::PreconditionFailed,
+            Ok(CommitOutcome::NoRow) => Error::NoSuchKey,
             Ok(CommitOutcome::UploadGone) => Error::NoSuchUpload,
             Err(rowlock_catalog::Error::CommitUnknown) => {
                 match self.was_committed(&request).await {

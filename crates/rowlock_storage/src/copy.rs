@@ -95,7 +95,9 @@ impl Storage {
             source.etag.clone()
         };
         let at = OffsetDateTime::now_utc();
-        let metadata = new.metadata(&etag, source.size, at);
+        let mut metadata = new.metadata(&etag, source.size, at);
+        // No default here: a copy has the source's value, or the one given in its place.
+        metadata.cache_control.clone_from(&new.cache_control);
         let written = Written {
             blob: &blob,
             metadata: &metadata,

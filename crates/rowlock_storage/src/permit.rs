@@ -64,7 +64,14 @@ impl Storage {
             }
         };
         if !may_hold {
-            return Err(Error::PreconditionFailed);
+            // AWS: If-Match on a key without an object is a missing key, not a failed condition.
+            let absent = permit.existing.is_none();
+            let asks_for_a_row = matches!(asked.condition, WriteCondition::Matches(_));
+            return Err(if absent && asks_for_a_row {
+                Error::NoSuchKey
+            } else {
+                Error::PreconditionFailed
+            });
         }
         let existing = match permit.existing {
             Some(row) => ExpectedRow::Present { id: row.id, version: row.version },

@@ -78,6 +78,8 @@ pub enum CommitOutcome {
     Committed,
     /// The condition does not hold; nothing was changed.
     ConditionFailed,
+    /// The condition asks for a row, and there is none; nothing was changed.
+    NoRow,
     /// The multipart upload is no longer there, or its parts changed; nothing was changed.
     UploadGone,
 }
@@ -292,7 +294,12 @@ impl Catalog {
         };
         if !holds {
             tx.rollback().await?;
-            return Ok(CommitOutcome::ConditionFailed);
+            let asks_for_a_row = matches!(request.condition, RowCondition::Matches(_));
+            return Ok(if asks_for_a_row && rows.is_empty() {
+                CommitOutcome::NoRow
+            } else {
+                CommitOutcome::ConditionFailed
+            });
         }
         if !scope.caller.is_service && existing != *request.expected {
             // Somebody else's row came in between: ask the policies about this one.

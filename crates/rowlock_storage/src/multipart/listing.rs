@@ -188,7 +188,9 @@ fn first_position(query: &ListUploadsQuery) -> Option<Position> {
     if marker.is_empty() || marker < &query.prefix {
         return Some(Position { from: query.prefix.clone(), after_id: String::new() });
     }
-    if let Some(prefix) = fold(query, marker) {
+    if let Some(prefix) = fold(query, marker)
+        && prefix == *marker
+    {
         return successor(&prefix).map(|from| Position { from, after_id: String::new() });
     }
     // Without an id, all uploads of the marker's key are behind us.
