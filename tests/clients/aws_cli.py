@@ -74,7 +74,7 @@ def mb_refuses_a_name_outside_the_s3_rules(server):
 def ls_of_an_empty_bucket_ends_well_and_of_none_does_not(server):
     # `aws s3 ls s3://bucket` is the guide's first command: exit status 0, no output, also where nothing is in it.
     same(aws(server, 'ls', f's3://{BUCKET}'), '', 'empty listing')
-    contains(aws(server, 'ls', 's3://no-such-bucket', status=254), 'NoSuchBucket')
+    contains(aws(server, 'ls', 's3://no-such-bucket', status=255), 'NoSuchBucket')
 
 
 @case
@@ -202,8 +202,8 @@ def presign_with_v4_opens_the_object(server):
 
 @case
 def a_wrong_secret_is_named_as_such(server):
-    contains(aws(server, 'ls', f's3://{BUCKET}', status=254, AWS_SECRET_ACCESS_KEY='wrong'), 'SignatureDoesNotMatch')
-    contains(aws(server, 'ls', f's3://{BUCKET}', status=254, AWS_ACCESS_KEY_ID='nobody'), 'InvalidAccessKeyId')
+    contains(aws(server, 'ls', f's3://{BUCKET}', status=255, AWS_SECRET_ACCESS_KEY='wrong'), 'SignatureDoesNotMatch')
+    contains(aws(server, 'ls', f's3://{BUCKET}', status=255, AWS_ACCESS_KEY_ID='nobody'), 'InvalidAccessKeyId')
 
 
 @case

@@ -210,11 +210,7 @@ class Server:
         named = self.keys.get('STORAGE_FILE_BACKEND_PATH') or self.keys.get('FILE_STORAGE_BACKEND_PATH')
         if named:
             return pathlib.Path(named)
-        found = [p for p in self.data.iterdir() if p.is_dir() and p.name not in ('pg', 'postgres', 'postgresql', 'run', 'socket', 'sockets')]
-        roots = [p for p in found if p.name in ('files', 'blobs', 'storage', 'objects')] or found
-        if len(roots) != 1:
-            raise Failure(f'cannot tell which of {found} holds the blobs')
-        return roots[0]
+        return self.data / 'files'
 
 
 # ---------------------------------------------------------------- checks

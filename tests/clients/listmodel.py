@@ -12,14 +12,9 @@ def entries(names, prefix='', delimiter='', after=''):
             entry = ('key', name)
         else:
             entry = ('prefix', name[:cut + len(delimiter)])
-        # A marker inside a rolled-up prefix hides that prefix only when it sorts at or before the marker's own.
-        if after:
-            if entry[0] == 'key' and entry[1].encode() <= after.encode():
-                continue
-            if entry[0] == 'prefix' and (entry[1].encode() <= after.encode() and not after.startswith(entry[1]) or after == entry[1]):
-                continue
-            if entry[0] == 'prefix' and after.startswith(entry[1]) and name.encode() <= after.encode():
-                continue
+        # A folder that begins at or before the marker is passed, also where the marker lies inside it.
+        if after and entry[1].encode() <= after.encode():
+            continue
         if not seen or seen[-1] != entry:
             seen.append(entry)
     return seen

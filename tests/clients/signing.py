@@ -18,10 +18,10 @@ def signing_key(secret, date, region):
     return key
 
 
-def sign(access_key, secret_key, region, method, url, payload='UNSIGNED-PAYLOAD', headers=None):
+def sign(access_key, secret_key, region, method, url, payload='UNSIGNED-PAYLOAD', headers=None, at=None):
     """Signs by header; returns all headers to send. The URL's path must be encoded and its query sorted."""
     where = urllib.parse.urlsplit(url)
-    stamp = datetime.datetime.now(datetime.timezone.utc).strftime('%Y%m%dT%H%M%SZ')
+    stamp = (at or datetime.datetime.now(datetime.timezone.utc)).strftime('%Y%m%dT%H%M%SZ')
     every = {'host': where.netloc, 'x-amz-date': stamp, 'x-amz-content-sha256': payload, **(headers or {})}
     names = ';'.join(sorted(every))
     canonical = '\n'.join([method, where.path, where.query, *(f'{k}:{every[k]}' for k in sorted(every)), '', names, payload])

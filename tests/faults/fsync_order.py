@@ -55,7 +55,7 @@ def requests(server):
     ask('PUT over it', 'PUT', 'new/deep/er/put-two', data=pattern(10_000, 3))
     ask('PUT of nothing', 'PUT', 'nothing', check=False)
     ask('PUT of a long name', 'PUT', 'long/' + 'n' * 300, data=pattern(10_000, 4))
-    for key, parts in (('multi/one', [pattern(100_000, 5)]), ('multi/two', [pattern(PART, 6), pattern(70_000, 7)])):
+    for key, parts in (('multi/one', [pattern(100_000, 5)]), ('multi/two', [pattern(PART, 6), pattern(PART + 1, 7)])):
         upload = tag(ask('create', 'POST', key, 'uploads=', check=False)[1], 'UploadId')
         tags = []
         for number, data in enumerate(parts, 1):
