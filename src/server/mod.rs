@@ -64,6 +64,7 @@ async fn run(
             max_single_upload_bytes: config.uploads.standard_size_limit,
             key_rules: if config.uploads.strict_keys { KeyRules::Strict } else { KeyRules::Utf8 },
             blob_grace: config.files.blob_grace,
+            multipart_expiry: config.files.multipart_expiry,
             encryption_key: config.uploads.encryption_key.clone(),
         },
     );

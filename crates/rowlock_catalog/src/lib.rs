@@ -3,6 +3,7 @@
 //! Knows nothing of HTTP, blobs or environment variables. [`Catalog`] is the door: each method is
 //! one operation on rows, in as few round trips as it takes, under an explicit [`Scope`].
 
+mod abandoned;
 mod buckets;
 mod catalog;
 pub mod connect;

@@ -110,7 +110,7 @@ const PARTS: &str = "\
     ORDER BY part_number, created_at DESC, id LIMIT $4";
 
 impl UploadRow {
-    fn from_row(row: &Row) -> Result<Self, Error> {
+    pub(crate) fn from_row(row: &Row) -> Result<Self, Error> {
         let json = |name| -> Result<serde_json::Value, Error> {
             Ok(row
                 .try_get::<_, Option<Json<serde_json::Value>>>(name)?
@@ -381,7 +381,7 @@ impl PartRecord<'_> {
 }
 
 /// Takes an upload's row out, with an outbox row for its parts.
-async fn take_upload(
+pub(crate) async fn take_upload(
     tx: &Transaction<'_>,
     schema: OwnSchema,
     owner: &Role,

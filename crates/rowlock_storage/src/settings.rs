@@ -14,6 +14,9 @@ pub struct Settings {
     /// How long a replaced or deleted blob stays, so that a reader between two ranges can finish
     /// (`ROWLOCK_BLOB_GRACE`).
     pub blob_grace: Duration,
+    /// After how long without a new part a multipart upload is aborted
+    /// (`ROWLOCK_MULTIPART_EXPIRY`).
+    pub multipart_expiry: Duration,
     /// The key that the reference seals the progress of multipart uploads with
     /// (`AUTH_ENCRYPTION_KEY`).
     pub encryption_key: String,
@@ -25,6 +28,7 @@ impl std::fmt::Debug for Settings {
             .field("max_object_bytes", &self.max_object_bytes)
             .field("key_rules", &self.key_rules)
             .field("blob_grace", &self.blob_grace)
+            .field("multipart_expiry", &self.multipart_expiry)
             .finish_non_exhaustive()
     }
 }

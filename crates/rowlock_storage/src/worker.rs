@@ -73,9 +73,24 @@ impl Storage {
         if let Err(error) = self.catalog.refresh_forbidden_roles().await {
             tracing::warn!(%error, "roles could not be read");
         }
+        if let Err(error) = self.abort_abandoned().await {
+            tracing::warn!(%error, "abandoned uploads could not be aborted");
+        }
         if let Err(error) = self.catalog.forget_completed().await {
             tracing::warn!(%error, "old Completes could not be forgotten");
         }
+    }
+
+    /// Aborts multipart uploads past their expiry; their parts go through the outbox.
+    async fn abort_abandoned(&self) -> Result<(), Error> {
+        let expiry = self.settings.multipart_expiry;
+        for upload in self.catalog.abandoned_uploads(expiry, BATCH).await? {
+            if self.catalog.end_abandoned(&upload, expiry).await? {
+                let (bucket, key) = (&upload.bucket, &upload.key);
+                tracing::info!(%bucket, %key, "an abandoned multipart upload was aborted");
+            }
+        }
+        Ok(())
     }
 
     /// Does all that is due; how long to pause then.
