@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
+use time::macros::{datetime, format_description};
 
 /// What `encoding-type=url` leaves as it is: the unreserved characters of RFC 3986, `*`, and, as
 /// AWS has it, the slash.
@@ -24,12 +24,18 @@ pub(crate) fn listed(text: &str, url: bool) -> Cow<'_, str> {
 
 /// A time in XML: `2026-11-24T02:04:02.635Z`.
 pub(crate) fn iso(time: OffsetDateTime) -> String {
-    time.to_offset(time::UtcOffset::UTC).format(&ISO).unwrap_or_default()
+    writable(time).to_offset(time::UtcOffset::UTC).format(&ISO).unwrap_or_default()
 }
 
 /// A time in a header (RFC 9110, section 5.6.7), whole seconds.
 pub(crate) fn http_date(time: OffsetDateTime) -> String {
-    httpdate::fmt_http_date(time.into())
+    httpdate::fmt_http_date(writable(time).into())
+}
+
+/// The nearest time that both forms can write: rows made by hand hold any, and both formatters
+/// panic over some.
+fn writable(time: OffsetDateTime) -> OffsetDateTime {
+    time.clamp(OffsetDateTime::UNIX_EPOCH, datetime!(9999-12-31 23:59:59 UTC))
 }
 
 /// Reads a time from a header; nothing when it is none.
@@ -72,7 +78,6 @@ pub(crate) fn metadata_out(value: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use time::macros::datetime;
 
     #[test]
     fn dates() {
@@ -84,6 +89,17 @@ mod tests {
             Some(datetime!(2026-11-24 02:04:02 UTC))
         );
         assert_eq!(parse_http_date("yesterday"), None);
+    }
+
+    #[test]
+    fn dates_out_of_reach_become_the_nearest() {
+        for early in [datetime!(1960-01-01 0:00 UTC), datetime!(-9999-01-01 0:00 +14)] {
+            assert_eq!(iso(early), "1970-01-01T00:00:00.000Z");
+            assert_eq!(http_date(early), "Thu, 01 Jan 1970 00:00:00 GMT");
+        }
+        let late = datetime!(9999-12-31 23:59:59 -14);
+        assert_eq!(iso(late), "9999-12-31T23:59:59.000Z");
+        assert_eq!(http_date(late), "Fri, 31 Dec 9999 23:59:59 GMT");
     }
 
     #[test]
