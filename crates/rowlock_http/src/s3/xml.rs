@@ -9,6 +9,9 @@ use super::error::S3Error;
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 /// The deepest body that any operation takes has four levels.
 const MAX_DEPTH: usize = 8;
+/// The longest body names 10,000 parts, each with a handful of children. An element takes many
+/// times the memory of its text: without a limit a body of megabytes would take hundreds of them.
+const MAX_ELEMENTS: usize = 100_000;
 
 /// An XML answer being written. Elements that are opened must be closed by the same caller.
 pub(crate) struct Xml {
@@ -140,7 +143,8 @@ impl Element {
 }
 
 /// Reads a body whose root must be `root` (with or without namespace). No document type, no
-/// entities but the five of XML itself, bounded depth; the caller bounds the size.
+/// entities but the five of XML itself, bounded depth and number of elements; the caller bounds
+/// the size.
 pub(crate) fn parse(body: &[u8], root: &str) -> Result<Element, S3Error> {
     let text = std::str::from_utf8(body).map_err(|_| S3Error::malformed_xml())?;
     let element =
@@ -152,19 +156,21 @@ fn document(text: &str) -> Option<Element> {
     let mut reader = Reader::from_str(text);
     let mut stack: Vec<Element> = Vec::new();
     let mut done: Option<Element> = None;
+    let mut elements = 0;
     loop {
-        match reader.read_event().ok()? {
+        let event = reader.read_event().ok()?;
+        if matches!(event, Event::Start(_) | Event::Empty(_)) {
+            elements += 1;
+            if done.is_some() || stack.len() >= MAX_DEPTH || elements > MAX_ELEMENTS {
+                return None;
+            }
+        }
+        match event {
             Event::Start(start) => {
-                if done.is_some() || stack.len() >= MAX_DEPTH {
-                    return None;
-                }
                 let name = start.local_name().into_inner().to_owned();
                 stack.push(Element { name, ..Element::default() });
             }
             Event::Empty(start) => {
-                if done.is_some() || stack.len() >= MAX_DEPTH {
-                    return None;
-                }
                 let name = start.local_name().into_inner().to_owned();
                 attach(Element { name, ..Element::default() }, &mut stack, &mut done);
             }
@@ -259,5 +265,8 @@ mod tests {
             assert!(parse(bad.as_bytes(), "Delete").is_err(), "{bad}");
         }
         assert!(parse(b"<Delete>\xff</Delete>", "Delete").is_err());
+        let many = |count| format!("<Delete>{}</Delete>", "<a/>".repeat(count));
+        assert!(parse(many(MAX_ELEMENTS - 1).as_bytes(), "Delete").is_ok());
+        assert!(parse(many(MAX_ELEMENTS).as_bytes(), "Delete").is_err());
     }
 }
