@@ -348,7 +348,8 @@ fn of_catalog(error: CatalogError) -> S3Error {
         ),
         "23503" => S3Error::new(code::NO_SUCH_BUCKET, "Bucket not found"),
         "23505" => S3Error::new(code::OPERATION_ABORTED, "The resource already exists"),
-        "22P02" => S3Error::invalid_request(message.clone()),
+        // What a text or a JSON value of the database cannot hold.
+        "22P02" | "22021" | "22P05" => S3Error::invalid_request(message.clone()),
         "55P03" | "57014" | "40001" | "40P01" | "53300" => slow_down(&error),
         "25006" => S3Error::new(
             code::SERVICE_UNAVAILABLE,

@@ -8,10 +8,16 @@ pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Decodes a raw query, exactly as its signature read it.
+    ///
+    /// # Errors
+    /// InvalidURI for what is no UTF-8, or holds a NUL, which no name in the database can.
     pub(crate) fn parse(raw: &str) -> Result<Self, S3Error> {
-        rowlock_sigv4::query_pairs(raw)
-            .map(Self)
-            .map_err(|_| S3Error::new(code::INVALID_URI, "Couldn't parse the specified URI."))
+        let invalid = || S3Error::new(code::INVALID_URI, "Couldn't parse the specified URI.");
+        let pairs = rowlock_sigv4::query_pairs(raw).map_err(|_| invalid())?;
+        if pairs.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {
+            return Err(invalid());
+        }
+        Ok(Self(pairs))
     }
 
     /// The first value of that name.
@@ -80,7 +86,9 @@ mod tests {
         assert_eq!(query.filled("empty"), None);
         assert_eq!(query.get("x"), Some("1"));
         assert_eq!(query.get("X"), None);
-        assert!(Query::parse("prefix=%ff").is_err());
+        for bad in ["prefix=%ff", "prefix=a%00", "%00"] {
+            assert_eq!(Query::parse(bad).unwrap_err().code(), "InvalidURI", "{bad}");
+        }
     }
 
     #[test]
