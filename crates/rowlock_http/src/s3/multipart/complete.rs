@@ -1,6 +1,8 @@
 //! CompleteMultipartUpload
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>).
 
+use std::collections::HashSet;
+
 use axum::body::Body;
 use http::Response;
 use rowlock_storage::{CompletePart, Error as StorageError};
@@ -88,6 +90,7 @@ async fn check_size(
         .parse()
         .map_err(|_| S3Error::invalid_argument(NAME, text, "the size is not a number of bytes"))?;
     let (bucket, key, upload) = (request.bucket()?, request.key()?, request.upload_id()?);
+    let named: HashSet<u32> = named.iter().map(|part| part.number).collect();
     let (mut after, mut total) = (0, 0_u64);
     loop {
         let page = s3
@@ -98,8 +101,8 @@ async fn check_size(
             Err(StorageError::NoSuchUpload) => return Ok(()),
             other => other?,
         };
-        let is_named = |number| named.iter().any(|part| part.number == number);
-        total += page.parts.iter().filter(|p| is_named(p.number)).map(|p| p.size).sum::<u64>();
+        total +=
+            page.parts.iter().filter(|p| named.contains(&p.number)).map(|p| p.size).sum::<u64>();
         match page.parts.last() {
             Some(last) if page.truncated => after = last.number,
             _ => break,
