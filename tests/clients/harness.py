@@ -67,10 +67,12 @@ def wait_for(what, test, seconds=30.0, every=0.05):
 
 
 class Server:
-    """One server of its own folder, port and database. `with Server() as s:` starts and stops it."""
+    """One server of its own folder, port and database. `with Server() as s:` starts and stops it.
+
+    A folder that is given becomes the server's own: it is removed with it.
+    """
 
     def __init__(self, env=None, port=None, folder=None):
-        self.owns_folder = folder is None
         self.folder = pathlib.Path(folder) if folder else temp_dir()
         self.port = port or free_port()
         self.data = self.folder / 'data'
@@ -137,20 +139,23 @@ class Server:
             print('  server log:', *text[-lines:], sep='\n    ', flush=True)
 
     def discard(self):
-        """Ends what is left and removes the folder."""
+        """Ends what is left and removes the folder (KEEP=1 leaves it)."""
         try:
             self.stop()
         finally:
-            if self.owns_folder:
+            if not os.environ.get('KEEP'):
                 shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self):
         return self.start()
 
     def __exit__(self, kind, *_):
-        if kind:
-            self.show_log()
-        self.discard()
+        # Whatever goes wrong in between, such as a closed pipe: no server is left behind.
+        try:
+            if kind:
+                self.show_log()
+        finally:
+            self.discard()
 
     # ------------------------------------------------------------ what clients need to know
     @property

@@ -59,7 +59,11 @@ class Postgres:
         options = [part for name, value in self.settings.items() for part in ('-c', f'{name}={value}')]
         with open(self.folder / 'log', 'wb') as log:
             self.process = subprocess.Popen([bin_dir() / 'postgres', '-D', self.folder / 'data', *options], stdout=log, stderr=log, cwd='/', **who)
-        wait_for('PostgreSQL to take connections', self.answers, 30)
+        try:
+            wait_for('PostgreSQL to take connections', self.answers, 30)
+        except Failure:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):

@@ -44,7 +44,11 @@ ignore_startup_parameters = extra_float_digits,statement_timeout,options
                 os.chown(path, who['user'], who['group'])
         with open(self.folder / 'log', 'wb') as log:
             self.process = subprocess.Popen([program(), '-q', self.folder / 'pgbouncer.ini'], stdout=log, stderr=log, cwd='/', **who)
-        wait_for('pgbouncer', self.answers, 15)
+        try:
+            wait_for('pgbouncer', self.answers, 15)
+        except Failure:
+            self.__exit__()
+            raise
         return self
 
     @staticmethod
@@ -75,11 +79,12 @@ ignore_startup_parameters = extra_float_digits,statement_timeout,options
 
 def play(label, environment):
     """One fresh database, one pooler, one server; the suites' counts."""
-    with Postgres() as db, Pooler(db) as pooler:
-        stack(db)
-        folder = temp_dir()
-        with Server(env=stack_environment(db, folder, **environment(db, pooler)), folder=folder) as server:
-            return stack_suite.suites(server, label)
+    with Postgres() as db:
+        stack(db)   # the pooler's own user among it
+        with Pooler(db) as pooler:
+            folder = temp_dir()
+            with Server(env=stack_environment(db, folder, **environment(db, pooler)), folder=folder) as server:
+                return stack_suite.suites(server, label)
 
 
 if __name__ == '__main__':
