@@ -74,7 +74,7 @@ impl Storage {
             });
         }
         let existing = match permit.existing {
-            Some(row) => ExpectedRow::Present { id: row.id, version: row.version },
+            Some(row) => ExpectedRow::Present { id: row.id, state: row.state },
             None => ExpectedRow::Absent,
         };
         Ok(Permitted { existing, limit })

@@ -54,8 +54,9 @@ pub enum ExpectedRow {
     Present {
         /// `objects.id`.
         id: Uuid,
-        /// `objects.version`.
-        version: Option<String>,
+        /// `xmin`, the transaction that wrote it last: policies may look at any column, so any
+        /// change makes it another row to them.
+        state: String,
     },
 }
 
@@ -84,25 +85,25 @@ pub enum CommitOutcome {
     UploadGone,
 }
 
+/// How often policies are asked anew while writers that take no lock change the row.
+const ATTEMPTS: u32 = 5;
+
 const LOCK: &str =
     "SELECT set_config('lock_timeout', '5000ms', true), pg_advisory_xact_lock($1)::text";
 
-/// $9 / $10 state the row that the permit found; a different one makes the statement insert
-/// nothing, and the slow way asks the policies again.
+/// $9 / $10 state the row that the permit found; a different one, also one that comes up while
+/// this runs, makes the statement write nothing, and the slow way asks the policies again.
 const UPSERT_EXPECTED: &str = "\
     INSERT INTO storage.objects AS o
       (bucket_id, name, owner, owner_id, version, metadata, user_metadata)
-    SELECT $1, $2, $3, $4, $5, $6, $7 WHERE current_user = $8 AND CASE
-      WHEN $9::uuid IS NULL THEN NOT EXISTS (
-        SELECT 1 FROM storage.objects x WHERE x.bucket_id = $1 AND x.name = $2)
-      ELSE EXISTS (
-        SELECT 1 FROM storage.objects x WHERE x.bucket_id = $1 AND x.name = $2
-          AND x.id = $9 AND x.version IS NOT DISTINCT FROM $10) END
+    SELECT $1, $2, $3, $4, $5, $6, $7 WHERE current_user = $8 AND ($9::uuid IS NULL OR EXISTS (
+      SELECT 1 FROM storage.objects x WHERE x.bucket_id = $1 AND x.name = $2 AND x.id = $9))
     ON CONFLICT (name, bucket_id) DO UPDATE SET
       version = EXCLUDED.version, metadata = EXCLUDED.metadata,
       user_metadata = EXCLUDED.user_metadata,
       owner = COALESCE(EXCLUDED.owner, o.owner),
       owner_id = COALESCE(EXCLUDED.owner_id, o.owner_id)
+    WHERE o.id = $9 AND o.xmin::text = $10
     RETURNING o.id";
 
 const UPSERT: &str = "\
@@ -131,14 +132,19 @@ struct Values<'a> {
     user_metadata: Json<&'a UserMetadata>,
     role: &'a str,
     expected_id: Option<Uuid>,
-    expected_version: Option<&'a str>,
+    expected_state: Option<&'a str>,
 }
 
 impl<'a> Values<'a> {
-    fn new(scope: &Scope<'a>, service: &'a Role, request: &'a CommitRequest<'a>) -> Self {
-        let (expected_id, expected_version) = match request.expected {
+    fn new(
+        scope: &Scope<'a>,
+        role: &'a Role,
+        request: &'a CommitRequest<'a>,
+        expected: &'a ExpectedRow,
+    ) -> Self {
+        let (expected_id, expected_state) = match expected {
             ExpectedRow::Absent => (None, None),
-            ExpectedRow::Present { id, version } => (Some(*id), version.as_deref()),
+            ExpectedRow::Present { id, state } => (Some(*id), Some(state.as_str())),
         };
         Self {
             request,
@@ -146,9 +152,9 @@ impl<'a> Values<'a> {
             owner_id: scope.caller.subject.as_deref(),
             metadata: Json(request.metadata),
             user_metadata: Json(request.user_metadata),
-            role: service.as_str(),
+            role: role.as_str(),
             expected_id,
-            expected_version,
+            expected_state,
         }
     }
 
@@ -165,7 +171,7 @@ impl<'a> Values<'a> {
         ];
         if expecting {
             params.push((&self.expected_id, Type::UUID));
-            params.push((&self.expected_version, Type::TEXT));
+            params.push((&self.expected_state, Type::TEXT));
         }
         params
     }
@@ -187,7 +193,13 @@ impl Catalog {
         if simple && self.retrying(|| self.commit_in_one_trip(scope, request)).await? {
             return Ok(CommitOutcome::Committed);
         }
-        self.retrying(|| self.commit_step_by_step(scope, request)).await
+        for _ in 0..ATTEMPTS {
+            let done = self.retrying(|| self.commit_step_by_step(scope, request)).await?;
+            if let Some(outcome) = done {
+                return Ok(outcome);
+            }
+        }
+        Err(Error::Row("an object's row changes faster than policies can be asked".into()))
     }
 
     fn outbox_insert(&self) -> &'static str {
@@ -212,7 +224,7 @@ impl Catalog {
         let grace = request.grace.as_secs_f64();
         let outbox_params: [Param<'_>; 3] =
             [(&request.bucket, Type::TEXT), (&request.name, Type::TEXT), (&grace, Type::FLOAT8)];
-        let values = Values::new(scope, &service.caller.role, request);
+        let values = Values::new(scope, &service.caller.role, request, request.expected);
         // Policies don't bind the service role: whatever lies there now, it may replace it.
         let expecting = !scope.caller.is_service;
         let params = values.params(expecting);
@@ -250,14 +262,14 @@ impl Catalog {
     }
 
     /// The way with decisions between the steps: conditions, a row that changed since the permit,
-    /// a multipart upload to end.
+    /// a multipart upload to end. `None` when the row changed once more meanwhile.
     async fn commit_step_by_step(
         &self,
         scope: &Scope<'_>,
         request: &CommitRequest<'_>,
-    ) -> Result<CommitOutcome, Error> {
+    ) -> Result<Option<CommitOutcome>, Error> {
         const EXISTING: &str = "\
-            SELECT id, version, metadata->>'eTag' AS etag FROM storage.objects
+            SELECT id, xmin::text AS state, metadata->>'eTag' AS etag FROM storage.objects
             WHERE bucket_id = $1 AND name = $2";
         let service = self.as_service(scope);
         let owner = Role::new("");
@@ -271,7 +283,7 @@ impl Catalog {
             && !crate::multipart::end_upload(&tx, self.own_schema(), upload, request).await?
         {
             tx.rollback().await?;
-            return Ok(CommitOutcome::UploadGone);
+            return Ok(Some(CommitOutcome::UploadGone));
         }
         let mut with_grace = address.to_vec();
         with_grace.push((&grace, Type::FLOAT8));
@@ -279,7 +291,7 @@ impl Catalog {
         let rows = tx.query(&owner, EXISTING, &address).await?;
         let existing = match rows.first() {
             Some(row) => {
-                ExpectedRow::Present { id: row.try_get("id")?, version: row.try_get("version")? }
+                ExpectedRow::Present { id: row.try_get("id")?, state: row.try_get("state")? }
             }
             None => ExpectedRow::Absent,
         };
@@ -295,17 +307,17 @@ impl Catalog {
         if !holds {
             tx.rollback().await?;
             let asks_for_a_row = matches!(request.condition, RowCondition::Matches(_));
-            return Ok(if asks_for_a_row && rows.is_empty() {
+            return Ok(Some(if asks_for_a_row && rows.is_empty() {
                 CommitOutcome::NoRow
             } else {
                 CommitOutcome::ConditionFailed
-            });
+            }));
         }
         if !scope.caller.is_service && existing != *request.expected {
             // Somebody else's row came in between: ask the policies about this one.
             tx.query(&owner, "SAVEPOINT permit", &[]).await?;
             tx.scope(scope).await?;
-            let values = Values::new(scope, &scope.caller.role, request);
+            let values = Values::new(scope, &scope.caller.role, request, &existing);
             let mut probe = values.params(false);
             probe.remove(4);
             if tx.query(&scope.caller.role, PROBE, &probe).await?.is_empty() {
@@ -314,22 +326,31 @@ impl Catalog {
             tx.query(&owner, "ROLLBACK TO SAVEPOINT permit", &[]).await?;
         }
         tx.scope(&service).await?;
-        let values = Values::new(scope, &service.caller.role, request);
+        let values = Values::new(scope, &service.caller.role, request, &existing);
         let absent = *request.condition == RowCondition::Absent;
-        let sql = if absent { INSERT } else { UPSERT };
-        let written = tx.query(&service.caller.role, sql, &values.params(false)).await;
+        let expecting = !scope.caller.is_service && !absent;
+        let sql = match (absent, expecting) {
+            (true, _) => INSERT,
+            (_, true) => UPSERT_EXPECTED,
+            _ => UPSERT,
+        };
+        let written = tx.query(&service.caller.role, sql, &values.params(expecting)).await;
         match written {
             // A writer that does not take the object's lock was faster.
             Err(error) if absent && error.is(&SqlState::UNIQUE_VIOLATION) => {
                 drop(tx);
-                return Ok(CommitOutcome::ConditionFailed);
+                return Ok(Some(CommitOutcome::ConditionFailed));
             }
             Err(error) => return Err(error),
+            Ok(rows) if rows.is_empty() && expecting => {
+                tx.rollback().await?;
+                return Ok(None);
+            }
             Ok(rows) if rows.is_empty() => return Err(Error::ScopeLost),
             Ok(_) => {}
         }
         tx.commit().await?;
-        Ok(CommitOutcome::Committed)
+        Ok(Some(CommitOutcome::Committed))
     }
 
     /// Whether the row points at this version now: the answer when a COMMIT's outcome is unknown.

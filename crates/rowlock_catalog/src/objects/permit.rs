@@ -43,14 +43,15 @@ pub struct BucketLimits {
 pub struct ExistingObject {
     /// `objects.id`.
     pub id: Uuid,
-    /// `objects.version`.
-    pub version: Option<String>,
+    /// Which state of the row this is: see [`ExpectedRow`](super::ExpectedRow).
+    pub state: String,
     /// `metadata.eTag`.
     pub etag: Option<String>,
 }
 
 const LOOK: &str = "\
-    SELECT b.file_size_limit, b.allowed_mime_types, o.id, o.version, o.metadata->>'eTag' AS etag
+    SELECT b.file_size_limit, b.allowed_mime_types, o.id, o.xmin::text AS state,
+           o.metadata->>'eTag' AS etag
     FROM storage.buckets b
     LEFT JOIN storage.objects o ON o.bucket_id = b.id AND o.name = $2
     WHERE b.id = $1 AND current_user = $3";
@@ -72,7 +73,7 @@ impl Permit {
         let existing = match row.try_get::<_, Option<Uuid>>("id")? {
             Some(id) => Some(ExistingObject {
                 id,
-                version: row.try_get("version")?,
+                state: row.try_get("state")?,
                 etag: row.try_get("etag")?,
             }),
             None => None,

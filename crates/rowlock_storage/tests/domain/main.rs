@@ -1,0 +1,6 @@
+//! The domain on a real PostgreSQL (stack and plain) and real files.
+
+mod outbox;
+mod support;
+mod wire;
+mod writes;

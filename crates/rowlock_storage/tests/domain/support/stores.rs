@@ -1,0 +1,100 @@
+//! Blob stores that fail or wait where a test wants them to.
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use rowlock_blobs::{
+    BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, MultipartBlob, PartInfo,
+};
+use rowlock_types::UploadId;
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+
+type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Hook<T> = Mutex<Option<Box<dyn FnMut(T) -> Pause + Send>>>;
+
+/// What a store does beside its work.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    /// Deletions fail while this is set.
+    pub(crate) fail_deletes: Mutex<bool>,
+    /// How many blobs were asked to be deleted.
+    pub(crate) deletes: Mutex<Vec<BlobKey>>,
+    /// Waited for after the parts of a Complete were joined; gets the number of parts.
+    pub(crate) joined: Hook<usize>,
+}
+
+impl std::fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hooks").finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Hooked {
+    pub(crate) inner: Arc<dyn BlobStore>,
+    pub(crate) hooks: Arc<Hooks>,
+}
+
+#[async_trait]
+impl BlobStore for Hooked {
+    fn writer(&self, blob: &BlobKey, attributes: &BlobAttributes) -> Box<dyn BlobWriter> {
+        self.inner.writer(blob, attributes)
+    }
+
+    async fn read(&self, blob: &BlobKey, size: u64, range: Range<u64>) -> Result<BlobBody, Error> {
+        self.inner.read(blob, size, range).await
+    }
+
+    async fn head(&self, blob: &BlobKey) -> Result<u64, Error> {
+        self.inner.head(blob).await
+    }
+
+    async fn copy(
+        &self,
+        from: &BlobKey,
+        to: &BlobKey,
+        attributes: &BlobAttributes,
+    ) -> Result<(), Error> {
+        self.inner.copy(from, to, attributes).await
+    }
+
+    async fn delete(&self, blobs: &[BlobKey]) -> Vec<Result<(), Error>> {
+        self.hooks.deletes.lock().extend_from_slice(blobs);
+        if *self.hooks.fail_deletes.lock() {
+            return blobs.iter().map(|_| Err(Error::Full)).collect();
+        }
+        self.inner.delete(blobs).await
+    }
+
+    async fn create_multipart(
+        &self,
+        blob: &BlobKey,
+        attributes: &BlobAttributes,
+    ) -> Result<UploadId, Error> {
+        self.inner.create_multipart(blob, attributes).await
+    }
+
+    fn part_writer(&self, upload: &MultipartBlob, number: u32) -> Box<dyn BlobWriter> {
+        self.inner.part_writer(upload, number)
+    }
+
+    async fn complete_multipart(
+        &self,
+        upload: &MultipartBlob,
+        parts: &[PartInfo],
+        attributes: &BlobAttributes,
+    ) -> Result<u64, Error> {
+        let joined = self.inner.complete_multipart(upload, parts, attributes).await;
+        let pause = self.hooks.joined.lock().as_mut().map(|hook| hook(parts.len()));
+        if let Some(pause) = pause {
+            pause.await;
+        }
+        joined
+    }
+
+    async fn remove_multipart(&self, upload: &MultipartBlob) -> Result<(), Error> {
+        self.inner.remove_multipart(upload).await
+    }
+}
