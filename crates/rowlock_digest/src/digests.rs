@@ -70,14 +70,22 @@ impl Digests {
 impl State {
     fn new(algorithm: Algorithm) -> Self {
         let crc = |algorithm| Self::Crc(Box::new(crc_fast::Digest::new(algorithm)));
-        match algorithm {
-            Algorithm::Md5 => Self::Md5(Md5::new()),
-            Algorithm::Sha1 => Self::Sha(Context::new(&SHA1_FOR_LEGACY_USE_ONLY)),
-            Algorithm::Sha256 => Self::Sha(Context::new(&SHA256)),
-            Algorithm::Crc32 => crc(CrcAlgorithm::Crc32IsoHdlc),
-            Algorithm::Crc32c => crc(CrcAlgorithm::Crc32Iscsi),
-            Algorithm::Crc64Nvme => crc(CrcAlgorithm::Crc64Nvme),
+        match (algorithm, crc_algorithm(algorithm)) {
+            (_, Some(algorithm)) => crc(algorithm),
+            (Algorithm::Sha1, None) => Self::Sha(Context::new(&SHA1_FOR_LEGACY_USE_ONLY)),
+            (Algorithm::Sha256, None) => Self::Sha(Context::new(&SHA256)),
+            (_, None) => Self::Md5(Md5::new()),
         }
+    }
+}
+
+/// The CRC behind an algorithm that is one.
+pub(crate) fn crc_algorithm(algorithm: Algorithm) -> Option<CrcAlgorithm> {
+    match algorithm {
+        Algorithm::Md5 | Algorithm::Sha1 | Algorithm::Sha256 => None,
+        Algorithm::Crc32 => Some(CrcAlgorithm::Crc32IsoHdlc),
+        Algorithm::Crc32c => Some(CrcAlgorithm::Crc32Iscsi),
+        Algorithm::Crc64Nvme => Some(CrcAlgorithm::Crc64Nvme),
     }
 }
 

@@ -5,11 +5,13 @@
 
 mod algorithm;
 mod checksum;
+mod combine;
 mod digests;
 mod md5;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use checksum::{Checksum, InvalidChecksum};
+pub use combine::{composite, full_object};
 pub use digests::{DigestValues, Digests};
 
 /// The MD5 digest of `bytes` (RFC 1321). For entity tags and `Content-MD5`, never for security.

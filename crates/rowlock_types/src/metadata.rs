@@ -1,3 +1,4 @@
+use crate::{StoredChecksum, StoredParts};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -35,7 +36,7 @@ pub struct ObjectMetadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub x_robots_tag: Option<String>,
     /// What has no column or name in the reference's schema.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "lenient_rowlock")]
     pub rowlock: Option<RowlockMetadata>,
 }
 
@@ -59,6 +60,15 @@ pub struct RowlockMetadata {
     /// `x-amz-website-redirect-location` as it was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub website_redirect_location: Option<String>,
+    /// The S3 checksum of the bytes, where the writer sent or asked for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<StoredChecksum>,
+    /// The parts that a multipart upload was joined from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<StoredParts>,
+    /// Object tags.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
 }
 
 impl RowlockMetadata {
@@ -78,6 +88,14 @@ fn lenient_u64<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<u64>
     })
 }
 
+/// A `rowlock` entry that is not ours counts as absent, for the same reason.
+fn lenient_rowlock<'de, D: serde::Deserializer<'de>>(
+    input: D,
+) -> Result<Option<RowlockMetadata>, D::Error> {
+    let value = serde_json::Value::deserialize(input)?;
+    Ok(serde_json::from_value(value).ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::ObjectMetadata;
@@ -90,5 +108,8 @@ mod tests {
         assert_eq!(serde_json::to_string(&read).unwrap(), row);
         let odd: ObjectMetadata = serde_json::from_str(r#"{"size":"7","other":1}"#).unwrap();
         assert_eq!(odd.size, Some(7));
+        let odd: ObjectMetadata =
+            serde_json::from_str(r#"{"size":7,"rowlock":{"tags":["a"]}}"#).unwrap();
+        assert_eq!((odd.size, odd.rowlock), (Some(7), None));
     }
 }
