@@ -37,11 +37,6 @@ const MULTI_TENANT: Variable =
         .also(&["IS_MULTITENANT"])
         .default("false")
         .strict();
-const STORAGE_FILE_ETAG_ALGORITHM: Variable = Variable::new(
-    "STORAGE_FILE_ETAG_ALGORITHM",
-    "The ETag of files that the database knows none for: `md5` or `mtime`.",
-)
-.default("md5");
 const TUS_USE_FILE_VERSION_SEPARATOR: Variable = Variable::new(
     "TUS_USE_FILE_VERSION_SEPARATOR",
     "Put `-$v-` instead of `/` between an object's name and its version, for all blobs. Changing it \
@@ -68,20 +63,10 @@ pub(crate) const VARIABLES: &[&Variable] = &[
     &STORAGE_S3_BUCKET,
     &TENANT,
     &MULTI_TENANT,
-    &STORAGE_FILE_ETAG_ALGORITHM,
     &TUS_USE_FILE_VERSION_SEPARATOR,
     &ROWLOCK_BLOB_GRACE,
     &ROWLOCK_MULTIPART_EXPIRY,
 ];
-
-/// How the ETag of a file without a stored one is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FileEtag {
-    /// From its bytes.
-    Md5,
-    /// From its time and size.
-    Mtime,
-}
 
 /// Where objects' bytes are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,8 +77,6 @@ pub(crate) struct FileBackendSettings {
     pub(crate) bucket: String,
     /// `PROJECT_REF`, `TENANT_ID`, `STORAGE_TENANT_ID`: one path segment.
     pub(crate) tenant: String,
-    /// `STORAGE_FILE_ETAG_ALGORITHM`.
-    pub(crate) etag: FileEtag,
     /// `ROWLOCK_BLOB_GRACE`.
     pub(crate) blob_grace: Duration,
     /// `ROWLOCK_MULTIPART_EXPIRY`.
@@ -110,17 +93,10 @@ impl FileBackendSettings {
             ));
         }
         backend(source, mode)?;
-        let etag =
-            source.parsed(&STORAGE_FILE_ETAG_ALGORITHM, "md5, mtime", |text| match text {
-                "md5" => Some(FileEtag::Md5),
-                "mtime" => Some(FileEtag::Mtime),
-                _ => None,
-            })?;
         Ok(Self {
             path: path(source, mode)?,
             bucket: bucket(source, mode)?,
             tenant: segment(source, &TENANT)?.unwrap_or_else(|| "storage-single-tenant".to_owned()),
-            etag: etag.unwrap_or(FileEtag::Md5),
             blob_grace: source.span(&ROWLOCK_BLOB_GRACE, Duration::from_secs(60))?,
             multipart_expiry: source
                 .span(&ROWLOCK_MULTIPART_EXPIRY, Duration::from_secs(7 * 24 * 3600))?,

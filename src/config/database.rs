@@ -41,12 +41,12 @@ const DATABASE_STATEMENT_TIMEOUT: Variable =
         .default("30000");
 const DATABASE_POOL_DRAIN_TIMEOUT: Variable = Variable::new(
     "DATABASE_POOL_DRAIN_TIMEOUT",
-    "Milliseconds that running statements get when the server stops.",
+    "Milliseconds that running requests get when the server stops.",
 )
 .default("30000");
 const DATABASE_APPLICATION_NAME: Variable =
     Variable::new("DATABASE_APPLICATION_NAME", "The `application_name` of the connections.")
-        .default("`Supabase Storage API 0.0.0`");
+        .default("`Rowlock` and its version");
 const DB_ANON_ROLE: Variable =
     Variable::new("DB_ANON_ROLE", "The role of tokens without a `role` claim.")
         .default("anon")
@@ -144,8 +144,8 @@ pub(crate) struct DatabaseSettings {
     pub(crate) statement_timeout: Duration,
     /// `DATABASE_POOL_DRAIN_TIMEOUT`.
     pub(crate) drain_timeout: Duration,
-    /// `DATABASE_APPLICATION_NAME`; nothing where it is not set.
-    pub(crate) application_name: Option<String>,
+    /// `DATABASE_APPLICATION_NAME`.
+    pub(crate) application_name: String,
     /// `DB_ANON_ROLE`.
     pub(crate) anon_role: String,
     /// `DB_AUTHENTICATED_ROLE`.
@@ -183,7 +183,10 @@ impl DatabaseSettings {
             connection_timeout: source.milliseconds(&DATABASE_CONNECTION_TIMEOUT, 3_000),
             statement_timeout: source.milliseconds(&DATABASE_STATEMENT_TIMEOUT, 30_000),
             drain_timeout: source.milliseconds(&DATABASE_POOL_DRAIN_TIMEOUT, 30_000),
-            application_name: source.text(&DATABASE_APPLICATION_NAME),
+            application_name: source.text_or(
+                &DATABASE_APPLICATION_NAME,
+                concat!("Rowlock ", env!("CARGO_PKG_VERSION")),
+            ),
             anon_role: role(&DB_ANON_ROLE, "anon")?,
             authenticated_role: role(&DB_AUTHENTICATED_ROLE, "authenticated")?,
             service_role: role(&DB_SERVICE_ROLE, "service_role")?,

@@ -16,6 +16,7 @@ pub(crate) fn warn_of_promises(source: &Source) {
 pub(crate) const SHOWN: &[&str] = &[
     "SERVER_REGION",
     "STORAGE_EMPTY_BUCKET_MAX",
+    "STORAGE_FILE_ETAG_ALGORITHM",
     "SERVICE_NAME",
     "WORKERS_NUM",
     "EXPOSE_DOCS",

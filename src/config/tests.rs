@@ -1,7 +1,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::backend::FileEtag;
 use super::database::DatabaseTarget;
 use super::gateway::CorsOrigins;
 use super::*;
@@ -51,7 +50,6 @@ fn the_stack_as_compose_starts_it() {
     assert_eq!(config.files.path, Path::new("/var/lib/storage"));
     assert_eq!(config.files.bucket, "stub");
     assert_eq!(config.files.tenant, "stub");
-    assert_eq!(config.files.etag, FileEtag::Md5);
     assert_eq!(config.files.blob_grace, Duration::from_secs(60));
     assert_eq!(config.files.multipart_expiry, Duration::from_secs(7 * 24 * 3600));
     assert_eq!(config.s3.region, "stub");
@@ -250,7 +248,6 @@ fn other_values_warn_and_fall_back() {
         ("DATABASE_MAX_CONNECTIONS", "many"),
         ("DATABASE_STATEMENT_TIMEOUT", "-1"),
         ("LOG_LEVEL", "loud"),
-        ("STORAGE_FILE_ETAG_ALGORITHM", "sha1"),
     ] {
         let (config, warnings) = stack(&[(name, value)]);
         assert_eq!(warnings.len(), 1, "{name}: {warnings:?}");

@@ -78,7 +78,7 @@ impl Way<'_> {
     ) -> Result<Connector, ServeError> {
         Ok(Connector::new(&ConnectSettings {
             ssl_root_cert: self.ssl_root_cert.clone(),
-            application_name: self.database.application_name.clone(),
+            application_name: Some(self.database.application_name.clone()),
             connect_timeout: self.database.connection_timeout,
             session,
             ..ConnectSettings::new(url)

@@ -12,6 +12,7 @@ mod error;
 mod list;
 mod multipart;
 mod permit;
+mod place;
 mod read;
 mod receive;
 mod settings;

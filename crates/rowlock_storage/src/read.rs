@@ -1,3 +1,4 @@
+use crate::place::{Place, hidden};
 use crate::{Context, Error, Storage};
 use rowlock_blobs::{BlobBody, BlobKey};
 use rowlock_catalog::ObjectRow;
@@ -120,9 +121,8 @@ impl Storage {
             None => None,
         };
         if version.is_none()
-            && let Some((parent, last)) = key.as_str().trim_end_matches('/').rsplit_once('/')
-            && Version::parse(last).is_ok()
-            && self.catalog.version_exists(bucket.as_str(), parent, last).await?
+            && let Some(Place { name, version: Some(hidden) }) = hidden(key.as_str())
+            && self.catalog.version_exists(bucket.as_str(), name, hidden).await?
         {
             return Ok(None);
         }

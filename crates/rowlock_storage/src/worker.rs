@@ -1,11 +1,12 @@
 //! The outbox worker: deletes the blobs that committed transactions left behind, and nothing
 //! that it cannot prove to be left behind.
 
+use crate::place::Place;
 use crate::{Error, Storage};
 use rowlock_blobs::{BlobKey, MultipartBlob};
-use rowlock_catalog::{LiveRow, OutboxKind, OutboxRow};
+use rowlock_catalog::{OutboxKind, OutboxRow};
 use rowlock_types::{BucketName, KeyRules, ObjectKey, UploadId, Version};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -140,7 +141,8 @@ impl Storage {
         for row in rows {
             match &row.kind {
                 OutboxKind::DeleteBlob => {
-                    let group = (row.bucket.clone(), first_segment(&row.name).to_owned());
+                    let place = Place::of(&row.name, row.version.as_deref());
+                    let group = (row.bucket.clone(), place.first_segment().to_owned());
                     blobs.entry(group).or_default().push(row);
                 }
                 OutboxKind::RemoveMultipart { upload_id } => {
@@ -183,25 +185,25 @@ impl Storage {
         bucket: &BucketName,
         rows: &[(String, Option<String>)],
     ) -> Result<Vec<Done>, Error> {
-        let Some((first, _)) = rows.first() else { return Ok(Vec::new()) };
-        let mut versions: Vec<&str> = rows.iter().filter_map(|row| row.1.as_deref()).collect();
-        // A row without a version may have a path that is another row's blob.
-        versions.extend(rows.iter().filter(|row| row.1.is_none()).map(|row| last_segment(&row.0)));
+        let places: Vec<Place<'_>> =
+            rows.iter().map(|(name, version)| Place::of(name, version.as_deref())).collect();
+        let Some(first) = places.first() else { return Ok(Vec::new()) };
+        let versions: Vec<&str> = places.iter().filter_map(|place| place.version).collect();
         let or_none = rows.iter().any(|row| row.1.is_none());
         let live = self
             .catalog
-            .live_rows(bucket.as_str(), first_segment(first), &versions, or_none)
+            .live_rows(bucket.as_str(), first.first_segment(), &versions, or_none)
             .await?;
         let Some(live) = live else {
             return Ok(rows.iter().map(|_| Done::Later("absence is not proved")).collect());
         };
-        let live: std::collections::HashSet<String> = live.iter().map(live_path).collect();
+        let live: HashSet<String> =
+            live.iter().map(|row| Place::of(&row.name, row.version.as_deref()).path()).collect();
         let mut blobs = Vec::new();
         let mut outcomes = Vec::with_capacity(rows.len());
-        for (name, version) in rows {
-            let row = LiveRow { name: name.clone(), version: version.clone() };
-            let path = live_path(&row);
-            let blob = if live.contains(&path) { None } else { blob_key(bucket, &row) };
+        for ((name, version), place) in rows.iter().zip(&places) {
+            let alive = live.contains(&place.path());
+            let blob = if alive { None } else { blob_key(bucket, name, version.as_deref()) };
             outcomes.push(blob.as_ref().map(|_| blobs.len()));
             blobs.extend(blob);
         }
@@ -249,53 +251,11 @@ impl Storage {
 }
 
 /// The blob that a row named, if it could name one.
-fn blob_key(bucket: &BucketName, row: &LiveRow) -> Option<BlobKey> {
-    let key = ObjectKey::new(&row.name, KeyRules::Utf8).ok()?;
-    let version = match &row.version {
+fn blob_key(bucket: &BucketName, name: &str, version: Option<&str>) -> Option<BlobKey> {
+    let key = ObjectKey::new(name, KeyRules::Utf8).ok()?;
+    let version = match version {
         Some(text) => Some(Version::parse(text).ok()?),
         None => None,
     };
     Some(BlobKey { bucket: bucket.clone(), key, version })
-}
-
-/// The path that a row's blob has on files, where repeated slashes are one: two rows of one path
-/// would share a blob.
-fn live_path(row: &LiveRow) -> String {
-    let segments = row.name.split('/').filter(|segment| !segment.is_empty());
-    segments.chain(row.version.as_deref()).collect::<Vec<_>>().join("/")
-}
-
-fn first_segment(name: &str) -> &str {
-    name.split('/').find(|segment| !segment.is_empty()).unwrap_or("")
-}
-
-fn last_segment(name: &str) -> &str {
-    name.rsplit('/').find(|segment| !segment.is_empty()).unwrap_or("")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{LiveRow, first_segment, last_segment, live_path};
-
-    #[test]
-    fn rows_that_share_a_path_are_told() {
-        let row = |name: &str, version: Option<&str>| LiveRow {
-            name: name.into(),
-            version: version.map(Into::into),
-        };
-        let v = "67e55044-10b1-426f-9247-bb680e5fe0c8";
-        let path = live_path(&row("a/zz", Some(v)));
-        for same in [row("a//zz", Some(v)), row("/a/zz/", Some(v)), row(&format!("a/zz/{v}"), None)]
-        {
-            assert_eq!(live_path(&same), path);
-        }
-        assert_ne!(live_path(&row("a/zy", Some(v))), path);
-    }
-
-    #[test]
-    fn segments() {
-        assert_eq!((first_segment("a/b"), last_segment("a/b")), ("a", "b"));
-        assert_eq!((first_segment("//a/b//"), last_segment("//a/b//")), ("a", "b"));
-        assert_eq!((first_segment("a"), last_segment("a")), ("a", "a"));
-    }
 }

@@ -31,6 +31,7 @@ impl Storage {
             mimetype: new.content_type.clone(),
             cache_control: new.cache_control.clone(),
             rowlock: (!new.extra.is_empty()).then(|| new.extra.clone()),
+            role: Some(ctx.caller.role.as_str().to_owned()),
         };
         let json = |value: serde_json::Result<serde_json::Value>| {
             value.map_err(|_| Error::Internal("metadata is no JSON"))

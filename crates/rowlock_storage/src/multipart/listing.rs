@@ -135,7 +135,8 @@ impl Storage {
         Ok(ListPartsPage { parts, truncated, owner: pending.row.owner })
     }
 
-    /// Lists pending uploads; a caller under row-level security sees its own.
+    /// Lists pending uploads; a caller under row-level security sees its own, one without a
+    /// subject none.
     ///
     /// # Errors
     /// [`Error::NoSuchBucket`], or the database's.
@@ -150,7 +151,9 @@ impl Storage {
         }
         let max = query.max_uploads.min(MAX_PAGE);
         let mut entries = Vec::new();
-        if max == 0 {
+        // Callers without a subject have no uploads that are theirs alone to list.
+        let nobody = !ctx.caller.is_service && ctx.caller.subject.is_none();
+        if max == 0 || nobody {
             return Ok(ListUploadsPage { entries, truncated: false });
         }
         let until = successor(&query.prefix).unwrap_or_else(|| LAST_ID.to_owned());

@@ -27,6 +27,9 @@ pub(crate) struct PendingMetadata {
     cache_control: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rowlock: Option<RowlockMetadata>,
+    /// The role that began it: without a subject, all that tells its owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<String>,
 }
 
 /// A pending upload that the caller may go on with.
@@ -47,6 +50,18 @@ impl Pending {
     }
 }
 
+/// Whether an upload is the caller's own. A caller without a subject shares its role with everyone
+/// of its kind; it may go on with what that role began, since it knows the id, and with nothing
+/// that anybody else began.
+fn is_own(ctx: &Context, owner: Option<&str>, metadata: &PendingMetadata) -> bool {
+    match (ctx.caller.subject.as_deref(), owner) {
+        _ if ctx.caller.is_service => true,
+        (Some(subject), Some(owner)) => subject == owner,
+        (None, None) => metadata.role.as_deref() == Some(ctx.caller.role.as_str()),
+        _ => false,
+    }
+}
+
 impl Storage {
     /// Finds a pending upload. A caller under row-level security finds its own only: the id alone
     /// gives no right to somebody else's upload.
@@ -62,16 +77,53 @@ impl Storage {
             .find_upload(&ctx.scope(), bucket.as_str(), key.as_str(), upload.as_str())
             .await?
             .ok_or(Error::NoSuchUpload)?;
-        if !ctx.caller.is_service && row.owner.as_deref() != ctx.caller.subject.as_deref() {
+        let metadata: PendingMetadata =
+            serde_json::from_value(row.metadata.clone()).unwrap_or_default();
+        if !is_own(ctx, row.owner.as_deref(), &metadata) {
             return Err(Error::NoSuchUpload);
         }
         let version = Version::parse(&row.version).map_err(|_| Error::NoSuchUpload)?;
-        let metadata = serde_json::from_value(row.metadata.clone()).unwrap_or_default();
         let user_metadata = serde_json::from_value(row.user_metadata.clone()).unwrap_or_default();
         let blob = MultipartBlob {
             upload_id: upload.clone(),
             blob: BlobKey { bucket: bucket.clone(), key: key.clone(), version: Some(version) },
         };
         Ok(Pending { row, blob, metadata, user_metadata })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PendingMetadata, is_own};
+    use crate::Context;
+    use rowlock_types::{Caller, Operation, RequestInfo, Role};
+    use std::sync::Arc;
+
+    fn caller(role: &str, subject: Option<&str>) -> Context {
+        let caller = Caller {
+            role: Role::new(role),
+            subject: subject.map(Arc::from),
+            claims: Arc::from("{}"),
+            token: Arc::from(""),
+            is_service: role == "service_role",
+        };
+        let request = Arc::new(RequestInfo::default());
+        Context { caller: Arc::new(caller), request, operation: Operation::None }
+    }
+
+    #[test]
+    fn only_its_owner_goes_on_with_an_upload() {
+        let by = |role: &str| PendingMetadata { role: Some(role.into()), ..Default::default() };
+        let of_the_reference = PendingMetadata::default();
+        let (service, anon) = (caller("service_role", None), caller("anon", None));
+        let (one, two) = (caller("authenticated", Some("1")), caller("authenticated", Some("2")));
+        assert!(is_own(&service, None, &of_the_reference) && is_own(&service, Some("1"), &by("x")));
+        assert!(is_own(&one, Some("1"), &by("authenticated")));
+        assert!(!is_own(&two, Some("1"), &by("authenticated")));
+        assert!(is_own(&anon, None, &by("anon")));
+        for begun in [by("service_role"), by("authenticated"), of_the_reference] {
+            assert!(!is_own(&anon, None, &begun) && !is_own(&one, None, &begun));
+            assert!(!is_own(&anon, Some("1"), &begun));
+        }
     }
 }
