@@ -9,6 +9,6 @@ mod store;
 pub mod suite;
 
 pub use store::{
-    BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, MultipartBlob, PartInfo,
-    StagedPart,
+    BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, JoinedBlob, MultipartBlob,
+    PartInfo, StagedPart,
 };

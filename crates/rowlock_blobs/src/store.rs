@@ -45,6 +45,15 @@ pub struct PartInfo {
     pub size: u64,
 }
 
+/// The blob that Complete made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinedBlob {
+    /// Its length in bytes.
+    pub size: u64,
+    /// The store's own entity tag for it without quotes, where the store has such tags.
+    pub etag: Option<String>,
+}
+
 /// What can go wrong in a store. Messages never hold a path.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -68,6 +77,14 @@ pub enum Error {
     /// No space is left, or a quota is used up.
     #[error("the store is full")]
     Full,
+    /// The store cannot be reached in time, or has too much to do: the same may succeed later.
+    #[error("{doing}: the store is not available ({why})")]
+    Unavailable {
+        /// What was being done.
+        doing: &'static str,
+        /// What the store answered, or did not.
+        why: String,
+    },
     /// The store answered with an error, or could not be reached.
     #[error("{doing}: {source}")]
     Io {
@@ -101,9 +118,32 @@ impl fmt::Debug for BlobBody {
 /// Every method that writes returns only when what it wrote would survive a power loss.
 #[async_trait]
 pub trait BlobStore: Send + Sync + fmt::Debug {
-    /// Begins to write a blob. Nothing is visible under `blob` before [`BlobWriter::finish`].
+    /// Begins to write a blob of `length` bytes, where that is known. Nothing is visible under
+    /// `blob` before [`BlobWriter::finish`].
     /// Cheap: it makes no system call before the first bytes need a place.
-    fn writer(&self, blob: &BlobKey, attributes: &BlobAttributes) -> Box<dyn BlobWriter>;
+    fn writer(
+        &self,
+        blob: &BlobKey,
+        attributes: &BlobAttributes,
+        length: Option<u64>,
+    ) -> Box<dyn BlobWriter>;
+
+    /// Whether a blob is written under its own name from the start, as where there is no rename:
+    /// a process that dies may then leave bytes that nothing names. Such writes are noted before
+    /// they begin, and [`BlobStore::remove_unfinished`] removes what is left of them.
+    fn writes_in_place(&self) -> bool {
+        false
+    }
+
+    /// Whether the store gives entity tags of its own to copies, parts and joined blobs.
+    fn has_etags(&self) -> bool {
+        false
+    }
+
+    /// Whether the store can be used now; else why not, in one plain sentence for its operator.
+    async fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Reads `range` of a blob whose row says that it has `size` bytes in all. What of the range
     /// is beyond the end is left out.
@@ -118,16 +158,18 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     /// [`Error::NotFound`], or the store's failure.
     async fn head(&self, blob: &BlobKey) -> Result<u64, Error>;
 
-    /// Copies a blob inside the store without passing its bytes through memory.
+    /// Copies a blob of `size` bytes inside the store without passing its bytes through memory.
+    /// Returns the store's own entity tag without quotes, where it has such tags.
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no `from`, or the store's failure.
     async fn copy(
         &self,
         from: &BlobKey,
+        size: u64,
         to: &BlobKey,
         attributes: &BlobAttributes,
-    ) -> Result<(), Error>;
+    ) -> Result<Option<String>, Error>;
 
     /// Deletes blobs; one answer for each, in order. A blob that does not exist is a success.
     /// Never deletes anything but the very blobs named, never a folder with something in it.
@@ -144,11 +186,33 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
         attributes: &BlobAttributes,
     ) -> Result<UploadId, Error>;
 
-    /// Begins to write one part. Nothing of it counts before [`StagedPart::publish`].
-    fn part_writer(&self, upload: &MultipartBlob, number: u32) -> Box<dyn BlobWriter>;
+    /// Begins to write one part of `length` bytes, where that is known. Nothing of it counts
+    /// before [`StagedPart::publish`]; a store without a rename lets it take the place of an
+    /// earlier part of its number when it is staged.
+    fn part_writer(
+        &self,
+        upload: &MultipartBlob,
+        number: u32,
+        length: Option<u64>,
+    ) -> Box<dyn BlobWriter>;
 
-    /// Joins the parts, in the order given, into the upload's blob and returns its length.
-    /// The parts stay until [`BlobStore::remove_multipart`].
+    /// Makes a range of a blob a part without passing its bytes through memory; `None` when the
+    /// store cannot, and the bytes have to be read and written.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no `from`, or the store's failure.
+    async fn copy_part(
+        &self,
+        _from: &BlobKey,
+        _range: Range<u64>,
+        _upload: &MultipartBlob,
+        _number: u32,
+    ) -> Result<Option<Box<dyn StagedPart>>, Error> {
+        Ok(None)
+    }
+
+    /// Joins the parts, in the order given, into the upload's blob. On files the parts stay until
+    /// [`BlobStore::remove_multipart`]; a repeated call answers the same either way.
     ///
     /// # Errors
     /// [`Error::PartNotFound`] when a part is missing or known to have another entity tag,
@@ -158,7 +222,7 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
         upload: &MultipartBlob,
         parts: &[PartInfo],
         attributes: &BlobAttributes,
-    ) -> Result<u64, Error>;
+    ) -> Result<JoinedBlob, Error>;
 
     /// Forgets an upload and its parts (after Complete, or as Abort). One that does not exist is
     /// a success.
@@ -166,6 +230,16 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// The store's failure.
     async fn remove_multipart(&self, upload: &MultipartBlob) -> Result<(), Error>;
+
+    /// Removes what a write of this blob has left that was never finished, but for the blob
+    /// itself: multipart uploads of its name. Whoever asks has proved that no such upload is
+    /// still wanted.
+    ///
+    /// # Errors
+    /// The store's failure.
+    async fn remove_unfinished(&self, _blob: &BlobKey) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// A blob or part being written. Dropping it leaves nothing behind.
@@ -195,10 +269,11 @@ pub trait BlobWriter: Send {
 /// A part that is durable and waits to be put in its place. Dropping it leaves nothing behind.
 #[async_trait]
 pub trait StagedPart: Send {
-    /// Puts the part in its place, over an earlier part of the same number, durably.
+    /// Puts the part in its place, over an earlier part of the same number, durably. Returns the
+    /// store's own entity tag for it without quotes, where the store has such tags.
     ///
     /// # Errors
     /// The store's failure; an earlier part is then still in place, or in rare cases this one.
     /// Complete accepts only the one whose length and entity tag it is given.
-    async fn publish(self: Box<Self>) -> Result<(), Error>;
+    async fn publish(self: Box<Self>) -> Result<Option<String>, Error>;
 }

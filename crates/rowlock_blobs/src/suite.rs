@@ -24,6 +24,8 @@ pub async fn all(store: Arc<dyn BlobStore>, bucket: &str, part: usize) {
     copies(&*store, bucket).await;
     multipart(&*store, bucket, part).await;
     multipart_faults(&*store, bucket, part).await;
+    copied_parts(&*store, bucket, part).await;
+    unfinished(&*store, bucket, part).await;
     crowds(store, bucket).await;
 }
 
@@ -59,7 +61,9 @@ pub fn attributes() -> BlobAttributes {
 
 /// Writes a whole blob in chunks of `chunk` bytes.
 pub async fn put(store: &dyn BlobStore, blob: &BlobKey, bytes: &Bytes, chunk: usize) {
-    let mut writer = store.writer(blob, &attributes());
+    // Some clients say the length beforehand.
+    let length = Some(bytes.len() as u64).filter(|length| length % 3 != 1);
+    let mut writer = store.writer(blob, &attributes(), length);
     for at in (0..bytes.len()).step_by(chunk.max(1)) {
         writer.write(bytes.slice(at..bytes.len().min(at + chunk))).await.unwrap();
     }
@@ -148,7 +152,7 @@ pub async fn visibility(store: &dyn BlobStore, bucket: &str) {
     for size in [10, 600 << 10] {
         let (old, new) = (blob(bucket, "seen"), blob(bucket, "seen"));
         put(store, &old, &pattern(5), 5).await;
-        let mut writer = store.writer(&new, &BlobAttributes::default());
+        let mut writer = store.writer(&new, &BlobAttributes::default(), None);
         writer.write(pattern(size)).await.unwrap();
         writer.write(pattern(size)).await.unwrap();
         assert_absent(store, &new).await;
@@ -253,12 +257,13 @@ pub async fn deletes(store: &dyn BlobStore, bucket: &str) {
 
 /// Copies are blobs of their own.
 pub async fn copies(store: &dyn BlobStore, bucket: &str) {
-    let missing = store.copy(&blob(bucket, "c/none"), &blob(bucket, "c/x"), &attributes()).await;
+    let missing = store.copy(&blob(bucket, "c/none"), 1, &blob(bucket, "c/x"), &attributes()).await;
     assert!(matches!(missing, Err(Error::NotFound)), "{missing:?}");
     for size in [0, 10, 20 << 20] {
         let (from, to) = (blob(bucket, "c/from"), blob(bucket, "c/to/there"));
         put(store, &from, &pattern(size), 512 << 10).await;
-        store.copy(&from, &to, &BlobAttributes::default()).await.unwrap();
+        let etag = store.copy(&from, size as u64, &to, &BlobAttributes::default()).await.unwrap();
+        assert_eq!(etag.is_some(), store.has_etags());
         remove(store, std::slice::from_ref(&from)).await;
         assert_absent(store, &from).await;
         assert_holds(store, &to, &pattern(size)).await;
@@ -273,7 +278,8 @@ async fn stage(
     bytes: &Bytes,
 ) -> (PartInfo, Box<dyn crate::StagedPart>) {
     let etag = hex::encode(rowlock_digest::md5(bytes));
-    let mut writer = store.part_writer(upload, number);
+    let length = Some(bytes.len() as u64).filter(|length| length % 3 != 1);
+    let mut writer = store.part_writer(upload, number, length);
     for at in (0..bytes.len()).step_by(300_000) {
         writer.write(bytes.slice(at..bytes.len().min(at + 300_000))).await.unwrap();
     }
@@ -288,8 +294,10 @@ pub async fn put_part(
     number: u32,
     bytes: &Bytes,
 ) -> PartInfo {
-    let (info, staged) = stage(store, upload, number, bytes).await;
-    staged.publish().await.unwrap();
+    let (mut info, staged) = stage(store, upload, number, bytes).await;
+    let given = staged.publish().await.unwrap();
+    assert_eq!(given.is_some(), store.has_etags());
+    info.etag = given.unwrap_or(info.etag);
     info
 }
 
@@ -317,9 +325,13 @@ pub async fn multipart(store: &dyn BlobStore, bucket: &str, part: usize) {
         assert_absent(store, &upload.blob).await;
 
         let parts = [info_one, info_two, info_four];
-        let length = store.complete_multipart(&upload, &parts, &attributes()).await.unwrap();
+        let joined = store.complete_multipart(&upload, &parts, &attributes()).await.unwrap();
         let whole = Bytes::from([&one[..], &two, &four].concat());
-        assert_eq!(length, whole.len() as u64);
+        assert_eq!(joined.size, whole.len() as u64);
+        assert_eq!(joined.etag.is_some(), store.has_etags());
+        // Whoever did not hear the answer asks again.
+        let again = store.complete_multipart(&upload, &parts, &attributes()).await.unwrap();
+        assert_eq!(again, joined);
         assert_holds(store, &upload.blob, &whole).await;
         store.remove_multipart(&upload).await.unwrap();
         store.remove_multipart(&upload).await.unwrap();
@@ -351,11 +363,11 @@ pub async fn multipart_faults(store: &dyn BlobStore, bucket: &str, part: usize) 
     assert_absent(store, &upload.blob).await;
 
     // Dropped before it was finished, or before it was published: it never was.
-    let mut writer = store.part_writer(&upload, 1);
+    let mut writer = store.part_writer(&upload, 1, Some(500_000));
     writer.write(pattern(400_000)).await.unwrap();
     drop(writer);
     let whole = store.complete_multipart(&upload, &[info], &attributes()).await.unwrap();
-    assert_eq!(whole, one.len() as u64);
+    assert_eq!(whole.size, one.len() as u64);
     assert_holds(store, &upload.blob, &one).await;
     store.remove_multipart(&upload).await.unwrap();
 
@@ -364,6 +376,49 @@ pub async fn multipart_faults(store: &dyn BlobStore, bucket: &str, part: usize) 
     store.remove_multipart(&never).await.unwrap();
     assert_holds(store, &upload.blob, &one).await;
     remove(store, &[upload.blob]).await;
+}
+
+/// Ranges of blobs become parts where the store can do that.
+pub async fn copied_parts(store: &dyn BlobStore, bucket: &str, part: usize) {
+    let source = blob(bucket, "m/source +ü%/&?.bin");
+    let bytes = pattern(part + 1000);
+    put(store, &source, &bytes, 300_000).await;
+    let upload = begin(store, blob(bucket, "m/copied")).await;
+    let mut parts = Vec::new();
+    for (number, range) in [(1, 0..part + 1000), (2, 10..20)] {
+        let size = range.len() as u64;
+        let wide = range.start as u64..range.end as u64;
+        let Some(staged) = store.copy_part(&source, wide, &upload, number).await.unwrap() else {
+            assert!(!store.has_etags());
+            store.remove_multipart(&upload).await.unwrap();
+            return remove(store, &[source]).await;
+        };
+        parts.push(PartInfo { number, etag: staged.publish().await.unwrap().unwrap(), size });
+    }
+    let missing = store.copy_part(&blob(bucket, "m/none"), 0..1, &upload, 3).await;
+    assert!(matches!(missing, Err(Error::NotFound)), "{:?}", missing.map(|_| ()));
+    store.complete_multipart(&upload, &parts, &attributes()).await.unwrap();
+    let whole = Bytes::from([&bytes[..], &bytes[10..20]].concat());
+    assert_holds(store, &upload.blob, &whole).await;
+    remove(store, &[source, upload.blob]).await;
+}
+
+/// What a dead process left of a write can be removed by the blob's name alone.
+pub async fn unfinished(store: &dyn BlobStore, bucket: &str, part: usize) {
+    let (done, left) = (blob(bucket, "u"), blob(bucket, "u"));
+    put(store, &done, &pattern(9), 9).await;
+    let upload = begin(store, left.clone()).await;
+    let info = put_part(store, &upload, 1, &pattern(part)).await;
+    store.remove_unfinished(&left).await.unwrap();
+    store.remove_unfinished(&done).await.unwrap();
+    assert_holds(store, &done, &pattern(9)).await;
+    if store.writes_in_place() {
+        let late = store.complete_multipart(&upload, &[info], &attributes()).await;
+        assert!(late.is_err(), "{late:?}");
+        assert_absent(store, &left).await;
+    }
+    store.remove_multipart(&upload).await.unwrap();
+    remove(store, &[done]).await;
 }
 
 /// Many writers, readers and deleters under the same few folders.

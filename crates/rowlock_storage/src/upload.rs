@@ -148,7 +148,8 @@ impl Upload {
             key: self.new.key.clone(),
             version: Some(version),
         };
-        let writer = self.storage.blobs.writer(&blob, &self.new.attributes());
+        let attributes = self.new.attributes();
+        let writer = self.storage.blobs.writer(&blob, &attributes, expected.length);
         let (writer, received) = receive(body, writer, &expected, self.permitted.limit).await?;
         let etag = ETag::from_md5(&received.md5());
         detached(self.finish(writer, blob, version, etag, received.size)).await

@@ -145,7 +145,7 @@ async fn what_cannot_be_made_durable_is_not_there() {
     let blob = suite::blob("b", "k/x");
     bench.store.0.watch.fails.store(true, Ordering::Relaxed);
     for size in [10, 600_000] {
-        let mut writer = bench.store.writer(&blob, &suite::attributes());
+        let mut writer = bench.store.writer(&blob, &suite::attributes(), None);
         writer.write(suite::pattern(size)).await.unwrap();
         assert!(matches!(writer.finish().await, Err(Error::Io { .. })));
         assert!(matches!(bench.store.head(&blob).await, Err(Error::NotFound)));

@@ -31,7 +31,8 @@ mod tests;
 mod writer;
 
 use crate::{
-    BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, MultipartBlob, PartInfo,
+    BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, JoinedBlob, MultipartBlob,
+    PartInfo,
 };
 use async_trait::async_trait;
 use folders::{DurableFolders, Target};
@@ -163,7 +164,12 @@ impl FileStore {
 
 #[async_trait]
 impl BlobStore for FileStore {
-    fn writer(&self, blob: &BlobKey, attributes: &BlobAttributes) -> Box<dyn BlobWriter> {
+    fn writer(
+        &self,
+        blob: &BlobKey,
+        attributes: &BlobAttributes,
+        _length: Option<u64>,
+    ) -> Box<dyn BlobWriter> {
         let target = self.0.blob_target(blob);
         Box::new(FileWriter::new(Arc::clone(&self.0), Ok(target), attributes.clone()))
     }
@@ -179,9 +185,10 @@ impl BlobStore for FileStore {
     async fn copy(
         &self,
         from: &BlobKey,
+        _size: u64,
         to: &BlobKey,
         attributes: &BlobAttributes,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<String>, Error> {
         let store = Arc::clone(&self.0);
         let (from, target, attributes) = (from.clone(), self.0.blob_target(to), attributes.clone());
         blocking(move || {
@@ -190,7 +197,8 @@ impl BlobStore for FileStore {
             copy::whole(&source, &mut temp)?;
             temp.set_attributes(&attributes)?;
             temp.sync()?;
-            store.place(temp, &target)
+            store.place(temp, &target)?;
+            Ok(None)
         })
         .await
     }
@@ -221,7 +229,12 @@ impl BlobStore for FileStore {
         Ok(id)
     }
 
-    fn part_writer(&self, upload: &MultipartBlob, number: u32) -> Box<dyn BlobWriter> {
+    fn part_writer(
+        &self,
+        upload: &MultipartBlob,
+        number: u32,
+        _length: Option<u64>,
+    ) -> Box<dyn BlobWriter> {
         let target = self
             .0
             .layout
@@ -236,10 +249,12 @@ impl BlobStore for FileStore {
         upload: &MultipartBlob,
         parts: &[PartInfo],
         attributes: &BlobAttributes,
-    ) -> Result<u64, Error> {
+    ) -> Result<JoinedBlob, Error> {
         let store = Arc::clone(&self.0);
         let (upload, parts, attributes) = (upload.clone(), parts.to_vec(), attributes.clone());
-        blocking(move || multipart::complete(&store, &upload, &parts, &attributes)).await
+        let joined =
+            blocking(move || multipart::complete(&store, &upload, &parts, &attributes)).await;
+        joined.map(|size| JoinedBlob { size, etag: None })
     }
 
     async fn remove_multipart(&self, upload: &MultipartBlob) -> Result<(), Error> {

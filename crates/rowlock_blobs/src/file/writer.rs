@@ -130,8 +130,9 @@ struct Staged {
 
 #[async_trait]
 impl StagedPart for Staged {
-    async fn publish(self: Box<Self>) -> Result<(), Error> {
+    async fn publish(self: Box<Self>) -> Result<Option<String>, Error> {
         let Self { store, temp, target } = *self;
-        blocking(move || store.place(temp, &target)).await
+        blocking(move || store.place(temp, &target)).await?;
+        Ok(None)
     }
 }

@@ -79,8 +79,12 @@ impl Storage {
             return Err(Error::EntityTooLarge { limit });
         }
         let attributes = pending.attributes();
-        let size = self.blobs.complete_multipart(&pending.blob, chosen, &attributes).await?;
-        let etag = joined_etag(chosen)?;
+        let joined = self.blobs.complete_multipart(&pending.blob, chosen, &attributes).await?;
+        let size = joined.size;
+        let etag = match joined.etag {
+            Some(given) => ETag::new(&given),
+            None => joined_etag(chosen)?,
+        };
         let blob = &pending.blob.blob;
         let new = NewObject {
             bucket: blob.bucket.clone(),

@@ -104,6 +104,11 @@ impl Storage {
     ) -> Result<Part, Error> {
         let length = range.end.saturating_sub(range.start);
         let part = self.begin_part(ctx, bucket, key, upload, number, Some(length)).await?;
+        let from = source.blob.as_ref().ok_or(Error::NoSuchKey)?;
+        let copied = self.blobs.copy_part(from, range.clone(), &part.pending.blob, number).await?;
+        if let Some(staged) = copied {
+            return detached(part.publish(staged, source.etag.clone(), length)).await;
+        }
         let body = self.read_blob(source, range).await?;
         let expected = Expected { length: Some(length), ..Expected::default() };
         part.receive(upload_stream(body), expected).await
@@ -116,7 +121,8 @@ impl PartUpload {
     /// # Errors
     /// As [`crate::Upload::receive`]; [`Error::NoSuchUpload`] when it was aborted meanwhile.
     pub async fn receive(self, body: UploadStream, expected: Expected) -> Result<Part, Error> {
-        let writer = self.storage.blobs.part_writer(&self.pending.blob, self.number);
+        let (blob, length) = (&self.pending.blob, expected.length);
+        let writer = self.storage.blobs.part_writer(blob, self.number, length);
         let (writer, received) = receive(body, writer, &expected, self.limit).await?;
         let etag = ETag::from_md5(&received.md5());
         detached(self.finish(writer, etag, received.size)).await
@@ -131,11 +137,21 @@ impl PartUpload {
         size: u64,
     ) -> Result<Part, Error> {
         let staged: Box<dyn StagedPart> = writer.stage(etag.bare()).await?;
+        self.publish(staged, etag, size).await
+    }
+
+    async fn publish(
+        self,
+        staged: Box<dyn StagedPart>,
+        etag: ETag,
+        size: u64,
+    ) -> Result<Part, Error> {
         let number = i32::try_from(self.number).map_err(|_| Error::InvalidPart(self.number))?;
         let bytes = i64::try_from(size).map_err(|_| Error::InvalidPart(self.number))?;
         let record = self.storage.catalog.begin_part(&self.pending.row, number).await?;
         let record = record.ok_or(Error::NoSuchUpload)?;
-        staged.publish().await?;
+        // What Complete has to name is the tag that the store gave, where it gives tags.
+        let etag = staged.publish().await?.map_or(etag, |given| ETag::new(&given));
         let last_modified = record.record(&self.ctx.scope(), etag.bare(), bytes).await?;
         Ok(Part { number: self.number, etag, size, last_modified })
     }

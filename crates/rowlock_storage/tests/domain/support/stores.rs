@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use rowlock_blobs::{
-    BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, MultipartBlob, PartInfo,
+    BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, JoinedBlob, MultipartBlob,
+    PartInfo,
 };
 use rowlock_types::UploadId;
 use std::future::Future;
@@ -39,8 +40,13 @@ pub(crate) struct Hooked {
 
 #[async_trait]
 impl BlobStore for Hooked {
-    fn writer(&self, blob: &BlobKey, attributes: &BlobAttributes) -> Box<dyn BlobWriter> {
-        self.inner.writer(blob, attributes)
+    fn writer(
+        &self,
+        blob: &BlobKey,
+        attributes: &BlobAttributes,
+        length: Option<u64>,
+    ) -> Box<dyn BlobWriter> {
+        self.inner.writer(blob, attributes, length)
     }
 
     async fn read(&self, blob: &BlobKey, size: u64, range: Range<u64>) -> Result<BlobBody, Error> {
@@ -54,10 +60,11 @@ impl BlobStore for Hooked {
     async fn copy(
         &self,
         from: &BlobKey,
+        size: u64,
         to: &BlobKey,
         attributes: &BlobAttributes,
-    ) -> Result<(), Error> {
-        self.inner.copy(from, to, attributes).await
+    ) -> Result<Option<String>, Error> {
+        self.inner.copy(from, size, to, attributes).await
     }
 
     async fn delete(&self, blobs: &[BlobKey]) -> Vec<Result<(), Error>> {
@@ -76,8 +83,13 @@ impl BlobStore for Hooked {
         self.inner.create_multipart(blob, attributes).await
     }
 
-    fn part_writer(&self, upload: &MultipartBlob, number: u32) -> Box<dyn BlobWriter> {
-        self.inner.part_writer(upload, number)
+    fn part_writer(
+        &self,
+        upload: &MultipartBlob,
+        number: u32,
+        length: Option<u64>,
+    ) -> Box<dyn BlobWriter> {
+        self.inner.part_writer(upload, number, length)
     }
 
     async fn complete_multipart(
@@ -85,7 +97,7 @@ impl BlobStore for Hooked {
         upload: &MultipartBlob,
         parts: &[PartInfo],
         attributes: &BlobAttributes,
-    ) -> Result<u64, Error> {
+    ) -> Result<JoinedBlob, Error> {
         let joined = self.inner.complete_multipart(upload, parts, attributes).await;
         let pause = self.hooks.joined.lock().as_mut().map(|hook| hook(parts.len()));
         if let Some(pause) = pause {
