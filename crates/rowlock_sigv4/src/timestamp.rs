@@ -20,9 +20,13 @@ pub(crate) fn parse(text: &str) -> Option<OffsetDateTime> {
 }
 
 /// Reads a `Date` header, which may stand in for `x-amz-date`: the basic form, or the one of HTTP
-/// (RFC 9110 section 5.6.7).
+/// (RFC 9110 section 5.6.7). In UTC, and nothing for a time that UTC has no year for: the rest of
+/// the crate converts and would panic.
 pub(crate) fn parse_date_header(text: &str) -> Option<OffsetDateTime> {
-    parse(text).or_else(|| OffsetDateTime::parse(text, &Rfc2822).ok())
+    parse(text).or_else(|| {
+        let local = OffsetDateTime::parse(text, &Rfc2822).ok()?;
+        local.checked_to_offset(UtcOffset::UTC)
+    })
 }
 
 /// Writes `20130524T000000Z`.
@@ -76,5 +80,12 @@ mod tests {
         ] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn dates_beyond_the_calendar_are_none() {
+        let last = "Fri, 31 Dec 9999 23:59:59 +0000";
+        assert_eq!(parse_date_header(last).map(format).as_deref(), Some("99991231T235959Z"));
+        assert_eq!(parse_date_header("Fri, 31 Dec 9999 23:59:59 -2359"), None);
     }
 }
