@@ -29,8 +29,25 @@ const CORS_ORIGINS: Variable = Variable::new(
 .default("*")
 .strict();
 
-pub(crate) const VARIABLES: &[&Variable] =
-    &[&STORAGE_PUBLIC_URL, &REQUEST_ALLOW_X_FORWARDED_PATH, &REQUEST_TRACE_HEADER, &CORS_ORIGINS];
+const REQUEST_ETAG_HEADERS: Variable = Variable::new(
+    "REQUEST_ETAG_HEADERS",
+    "The headers, by commas, that carry the entity tag of a revalidation.",
+)
+.default("if-none-match");
+const RESPONSE_S_MAXAGE: Variable = Variable::new(
+    "RESPONSE_S_MAXAGE",
+    "Seconds that shared caches may keep an answer to a revalidation; `0` for no such hint.",
+)
+.default("0");
+
+pub(crate) const VARIABLES: &[&Variable] = &[
+    &STORAGE_PUBLIC_URL,
+    &REQUEST_ALLOW_X_FORWARDED_PATH,
+    &REQUEST_TRACE_HEADER,
+    &CORS_ORIGINS,
+    &REQUEST_ETAG_HEADERS,
+    &RESPONSE_S_MAXAGE,
+];
 
 /// Which pages may call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +69,10 @@ pub(crate) struct GatewaySettings {
     pub(crate) trace_header: Option<String>,
     /// `CORS_ORIGINS`.
     pub(crate) cors_origins: CorsOrigins,
+    /// `REQUEST_ETAG_HEADERS`.
+    pub(crate) etag_headers: Vec<String>,
+    /// `RESPONSE_S_MAXAGE`: seconds.
+    pub(crate) s_maxage: u64,
 }
 
 impl GatewaySettings {
@@ -73,6 +94,8 @@ impl GatewaySettings {
                 .text(&REQUEST_TRACE_HEADER)
                 .map(|header| header.trim().to_ascii_lowercase()),
             cors_origins: cors_origins.unwrap_or(CorsOrigins::Any),
+            etag_headers: list(&source.text_or(&REQUEST_ETAG_HEADERS, "if-none-match")),
+            s_maxage: source.number(&RESPONSE_S_MAXAGE).unwrap_or(0),
         })
     }
 }

@@ -8,6 +8,7 @@ use axum::body::Body;
 use http::{HeaderName, Request, Response};
 use rowlock_auth::Authenticator;
 use rowlock_http::gateway::{CorsOrigins, ForwardingSettings, Gateway, GatewaySettings, PublicUrl};
+use rowlock_http::rest::{RestService, RestSettings};
 use rowlock_http::s3::{S3Service, S3Settings, StaticCredentials};
 use rowlock_http::server::{ConnectionInfo, Listeners, ServerSettings};
 use rowlock_storage::Storage;
@@ -65,7 +66,8 @@ pub(super) fn app(
         Arc::clone(authenticator),
         health,
         s3.map(|service| Arc::new(service) as Arc<dyn rowlock_http::gateway::S3Service>),
-    );
+    )
+    .with_rest(Arc::new(rest(config, storage, authenticator)?));
     Ok(gateway.into_app())
 }
 
@@ -79,6 +81,21 @@ fn s3(config: &Config, storage: &Storage, authenticator: &Arc<Authenticator>) ->
         }),
     };
     S3Service::new(settings, storage.clone(), Arc::clone(authenticator))
+}
+
+fn rest(
+    config: &Config,
+    storage: &Storage,
+    authenticator: &Arc<Authenticator>,
+) -> Result<RestService, ServeError> {
+    let etag_headers = config.gateway.etag_headers.iter().map(|name| {
+        HeaderName::try_from(name.as_str()).map_err(|_| ServeError::Header("REQUEST_ETAG_HEADERS"))
+    });
+    let settings = RestSettings {
+        s_maxage: config.gateway.s_maxage,
+        etag_headers: etag_headers.collect::<Result<_, _>>()?,
+    };
+    Ok(RestService::new(settings, storage.clone(), Arc::clone(authenticator)))
 }
 
 fn gateway(config: &Config) -> Result<GatewaySettings, ServeError> {

@@ -4,6 +4,7 @@
 //! one operation on rows, in as few round trips as it takes, under an explicit [`Scope`].
 
 mod abandoned;
+mod bucket_settings;
 mod buckets;
 mod catalog;
 pub mod connect;
@@ -21,6 +22,7 @@ mod session;
 pub mod testing;
 mod transaction;
 
+pub use bucket_settings::{BucketChanges, BucketDetails, BucketFilter, BucketOrder, NewBucketRow};
 pub use buckets::{BucketRow, CreateBucketOutcome, DeleteBucketOutcome};
 pub use catalog::{Catalog, CatalogSettings, OwnSchema};
 pub use error::Error;

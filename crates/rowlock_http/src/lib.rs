@@ -2,6 +2,8 @@
 //! server says of itself ([`system`]).
 
 pub mod gateway;
+mod request_info;
+pub mod rest;
 pub mod s3;
 pub mod server;
 pub mod system;

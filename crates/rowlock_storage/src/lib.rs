@@ -3,6 +3,7 @@
 //! Protocols call one method of [`Storage`] for each step of theirs and render what comes back.
 //! Every method takes a [`Context`]: who asks, by which request, to do what.
 
+mod bucket_settings;
 mod buckets;
 mod commit;
 mod context;
@@ -20,6 +21,7 @@ mod task;
 mod upload;
 mod worker;
 
+pub use bucket_settings::NewBucket;
 pub use buckets::Bucket;
 pub use context::Context;
 pub use copy::{Copied, CopyMetadata, CopyRequest};
@@ -34,6 +36,7 @@ pub use read::{FOLDER_PLACEHOLDER, Object};
 pub use receive::{Expected, TrailerChecks, UploadStream};
 pub use rowlock_blobs::BlobBody;
 pub use rowlock_catalog::Error as CatalogError;
+pub use rowlock_catalog::{BucketChanges, BucketDetails, BucketFilter, BucketOrder};
 pub use settings::Settings;
 pub use upload::{NewObject, Upload, Uploaded, WriteCondition};
 

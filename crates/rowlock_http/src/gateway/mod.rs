@@ -76,12 +76,39 @@ where
     }
 }
 
+/// A request to the REST API.
+#[derive(Debug, Clone)]
+pub struct RestRoute {
+    /// What the request is called in logs and answers.
+    pub request_id: RequestId,
+    /// The path, percent-encoded, without the stack's prefix and without query.
+    pub path: String,
+}
+
+/// The REST API, as the gateway calls it. Closures of this shape implement it.
+pub trait RestService: Send + Sync + 'static {
+    /// Answers a request to `/bucket`, `/object`, `/cdn`, `/render/image` or below. Errors are
+    /// answers too, in JSON.
+    fn answer(&self, request: Request<Body>, at: RestRoute) -> BoxFuture<'static, Response<Body>>;
+}
+
+impl<T, F> RestService for T
+where
+    T: Fn(Request<Body>, RestRoute) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    fn answer(&self, request: Request<Body>, at: RestRoute) -> BoxFuture<'static, Response<Body>> {
+        Box::pin(self(request, at))
+    }
+}
+
 /// The one entry of every request.
 pub struct Gateway {
     settings: GatewaySettings,
     authenticator: Arc<Authenticator>,
     health: Arc<dyn HealthCheck>,
     s3: Option<Arc<dyn S3Service>>,
+    rest: Option<Arc<dyn RestService>>,
 }
 
 impl Gateway {
@@ -92,7 +119,13 @@ impl Gateway {
         health: Arc<dyn HealthCheck>,
         s3: Option<Arc<dyn S3Service>>,
     ) -> Self {
-        Self { settings, authenticator, health, s3 }
+        Self { settings, authenticator, health, s3, rest: None }
+    }
+
+    /// The gateway with a REST API behind it; without one its routes don't exist.
+    #[must_use]
+    pub fn with_rest(self, rest: Arc<dyn RestService>) -> Self {
+        Self { rest: Some(rest), ..self }
     }
 
     /// The gateway as the server calls it.
@@ -143,6 +176,12 @@ impl Gateway {
             return refuse_early(body, cors::preflight(&parts.headers));
         }
         api_key::translate(&mut request, &self.authenticator);
+        if let Some(rest) = &self.rest
+            && let Some(path) = route::rest_path(request.uri().path())
+        {
+            let at = RestRoute { request_id: id, path: path.to_owned() };
+            return rest.answer(request, at).await;
+        }
         let route = RouteInfo::of(&request, id, connection, &self.settings.forwarding);
         if let (Some(route), Some(s3)) = (route, &self.s3) {
             return s3.answer(request, route).await;

@@ -13,7 +13,7 @@ pub struct RequestId(Arc<str>);
 impl RequestId {
     /// The id that the named header gives, if it is 1 to 128 visible ASCII characters; else a
     /// new one of 16 hex digits.
-    pub(super) fn of(headers: &HeaderMap, header: Option<&HeaderName>) -> Self {
+    pub(crate) fn of(headers: &HeaderMap, header: Option<&HeaderName>) -> Self {
         let given =
             header.and_then(|name| headers.get(name)).and_then(|value| value.to_str().ok()).filter(
                 |id| (1..=LONGEST).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()),

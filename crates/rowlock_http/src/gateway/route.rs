@@ -66,6 +66,16 @@ pub(super) fn without_prefix(path: &str) -> &str {
     }
 }
 
+/// The path of a request to the REST API, without the stack's prefix; nothing when it goes
+/// elsewhere.
+pub(super) fn rest_path(path: &str) -> Option<&str> {
+    let path = without_prefix(path);
+    let below = |area: &str| {
+        path.strip_prefix(area).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    ["/bucket", "/object", "/cdn", "/render/image"].into_iter().any(below).then_some(path)
+}
+
 /// Brings a request target into origin form. In absolute form, the target's authority replaces
 /// the Host header (RFC 9112, section 3.2.2). False for every other form: such a request is for
 /// a proxy, or for the server as a whole.
@@ -128,6 +138,22 @@ mod tests {
             "/storage/v1/storage/v1/s3/b",
         ] {
             assert_eq!(route(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn rest_is_found_at_the_root_and_below_the_prefix() {
+        for (path, wanted) in [
+            ("/bucket", Some("/bucket")),
+            ("/storage/v1/object/b/a%2Fb", Some("/object/b/a%2Fb")),
+            ("/cdn/", Some("/cdn/")),
+            ("/render/image/public/b/k", Some("/render/image/public/b/k")),
+            ("/render", None),
+            ("/buckets", None),
+            ("/s3/bucket", None),
+            ("/storage/v1/storage/v1/bucket", None),
+        ] {
+            assert_eq!(rest_path(path), wanted, "{path}");
         }
     }
 

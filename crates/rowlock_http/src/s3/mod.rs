@@ -46,7 +46,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use rowlock_auth::Authenticator;
 use rowlock_sigv4::{Policy, SigningKeys};
 use rowlock_storage::Storage;
-use rowlock_types::RequestInfo;
 use time::OffsetDateTime;
 
 pub use self::authenticate::StaticCredentials;
@@ -60,6 +59,7 @@ use self::request::S3Request;
 use self::response::Ids;
 use self::router::{Level, Route, route};
 use crate::gateway::{self, RouteInfo};
+use crate::request_info::request_info;
 use crate::server::refuse_early;
 
 /// What the S3 protocol needs to know of the configuration.
@@ -247,26 +247,6 @@ struct Chosen {
     query: Query,
 }
 
-/// What policies see of a request: raw path and query, and all headers, as the reference has it.
-fn request_info(parts: &Parts) -> RequestInfo {
-    let mut headers = serde_json::Map::with_capacity(parts.headers.keys_len());
-    for name in parts.headers.keys() {
-        let values: Vec<_> = parts
-            .headers
-            .get_all(name)
-            .iter()
-            .map(|value| String::from_utf8_lossy(value.as_bytes()))
-            .collect();
-        headers.insert(name.as_str().to_owned(), values.join(", ").into());
-    }
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    RequestInfo {
-        method: Arc::from(parts.method.as_str()),
-        path: Arc::from(path),
-        headers: Arc::from(serde_json::Value::Object(headers).to_string()),
-    }
-}
-
 /// Query names that belong to the signature.
 const SIGNATURE: [&str; 8] = [
     "x-amz-algorithm",
@@ -319,21 +299,5 @@ mod tests {
         assert_eq!(merged["x-amz-meta-b"].as_bytes(), "ü".as_bytes());
         assert_eq!(merged["x-amz-acl"], "private");
         assert_eq!(merged.len(), 3);
-    }
-
-    #[test]
-    fn policies_see_the_request() {
-        let (parts, ()) = Request::builder()
-            .method("PUT")
-            .uri("/s3/b/k%20k?x=1")
-            .header("X-A", "1")
-            .header("x-a", "2")
-            .header("x-b", HeaderValue::from_bytes(b"\xff").unwrap())
-            .body(())
-            .unwrap()
-            .into_parts();
-        let info = request_info(&parts);
-        assert_eq!((&*info.method, &*info.path), ("PUT", "/s3/b/k%20k?x=1"));
-        assert_eq!(&*info.headers, "{\"x-a\":\"1, 2\",\"x-b\":\"\u{fffd}\"}");
     }
 }

@@ -1,0 +1,114 @@
+//! A request after authentication: what every operation reads from.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderMap, Method, header};
+use rowlock_auth::Authenticator;
+use rowlock_storage::Context;
+use rowlock_types::{BucketName, Caller, ObjectKey, Operation, RequestInfo};
+
+use super::error::RestError;
+use super::path::{self, Named};
+use super::query::Query;
+use super::router::{Demand, Route};
+use crate::request_info::request_info;
+
+/// A request for one operation.
+pub(crate) struct RestRequest {
+    /// `GET`, `HEAD`, …
+    pub(crate) method: Method,
+    /// All headers.
+    pub(crate) headers: HeaderMap,
+    /// The query, decoded.
+    pub(crate) query: Query,
+    /// The bucket's name, decoded; empty where the path has none.
+    pub(crate) bucket: String,
+    /// The object's key, decoded; empty where the path has none.
+    pub(crate) key: String,
+    /// Who is asking; the anonymous role where nobody says.
+    caller: Arc<Caller>,
+    /// Whether the caller came with a good token.
+    pub(crate) has_token: bool,
+    info: Arc<RequestInfo>,
+    operation: Operation,
+}
+
+impl RestRequest {
+    /// Decodes a request, and finds out who sent it.
+    ///
+    /// # Errors
+    /// InvalidRequest where a token is missing, AccessDenied where it is bad.
+    pub(crate) fn prepare(
+        tokens: &Authenticator,
+        parts: Parts,
+        route: Route,
+        named: Named<'_>,
+    ) -> Result<Self, RestError> {
+        let caller = match route.demand() {
+            Demand::Token => Some(authenticate(tokens, &parts.headers)?),
+            Demand::Optional => authenticate(tokens, &parts.headers).ok(),
+            Demand::Nothing => None,
+        };
+        Ok(Self {
+            bucket: path::decode(named.bucket)?,
+            key: path::decode(named.key)?,
+            query: Query::parse(parts.uri.query().unwrap_or_default())?,
+            has_token: caller.is_some(),
+            caller: Arc::new(caller.unwrap_or_else(|| tokens.anon_caller())),
+            info: Arc::new(request_info(&parts)),
+            operation: route.operation(),
+            method: parts.method,
+            headers: parts.headers,
+        })
+    }
+
+    /// What the domain needs to know of this request.
+    pub(crate) fn context(&self) -> Context {
+        self.context_of(self.operation)
+    }
+
+    /// The same under another operation's name.
+    pub(crate) fn context_of(&self, operation: Operation) -> Context {
+        Context { caller: Arc::clone(&self.caller), request: Arc::clone(&self.info), operation }
+    }
+
+    /// The bucket that the path names.
+    ///
+    /// # Errors
+    /// NoSuchBucket for what can be none.
+    pub(crate) fn bucket(&self) -> Result<BucketName, RestError> {
+        path::bucket(&self.bucket)
+    }
+
+    /// The key that the path names.
+    ///
+    /// # Errors
+    /// InvalidKey.
+    pub(crate) fn key(&self) -> Result<ObjectKey, RestError> {
+        path::key(&self.key)
+    }
+
+    /// A header's text, if it is ASCII.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// `x-upsert: true`.
+    pub(crate) fn upsert(&self) -> bool {
+        self.header("x-upsert") == Some("true")
+    }
+}
+
+/// The caller of `Authorization: Bearer …`.
+fn authenticate(tokens: &Authenticator, headers: &HeaderMap) -> Result<Caller, RestError> {
+    const SCHEME: &str = "bearer ";
+    let Some(value) = headers.get(header::AUTHORIZATION) else {
+        return Err(RestError::invalid("headers must have required property 'authorization'"));
+    };
+    let token = match value.to_str().ok().and_then(|value| value.split_at_checked(SCHEME.len())) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(SCHEME) => token.trim(),
+        _ => "",
+    };
+    tokens.verify(token).map_err(|refusal| RestError::access_denied(refusal.to_string()))
+}
