@@ -9,8 +9,14 @@ use rowlock_catalog::testing::{TestDatabase, TestServer, World, plain_database, 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-const TABLES: [&str; 5] =
-    ["rowlock_completed", "rowlock_meta", "rowlock_outbox", "rowlock_parts", "rowlock_pending"];
+const TABLES: [&str; 6] = [
+    "rowlock_bucket_tags",
+    "rowlock_completed",
+    "rowlock_meta",
+    "rowlock_outbox",
+    "rowlock_parts",
+    "rowlock_pending",
+];
 const STACK_USER: &str = "supabase_storage_admin";
 
 async fn tables_in(client: &Client, schema: &str) -> Vec<String> {
@@ -76,7 +82,7 @@ async fn open_to_the_server(client: &Client, schema: &str) {
         .await
         .unwrap();
     let version = format!("SELECT value FROM {schema}.rowlock_meta WHERE key = 'schema_version'");
-    assert_eq!(lines(client, &version).await, ["1"]);
+    assert_eq!(lines(client, &version).await, ["2"]);
     let refused = client
         .batch_execute(&format!(
             "INSERT INTO {schema}.rowlock_outbox (kind, bucket_id, name) VALUES ('other', 'b', 'n')"
@@ -213,7 +219,7 @@ async fn a_user_who_owns_nothing_gets_parts_without_the_reference() {
     admin
         .batch_execute(
             "DROP TABLE storage.rowlock_outbox, storage.rowlock_pending, storage.rowlock_parts,
-                 storage.rowlock_completed, storage.rowlock_meta;
+                 storage.rowlock_completed, storage.rowlock_bucket_tags, storage.rowlock_meta;
              CREATE ROLE runner LOGIN BYPASSRLS;
              GRANT USAGE ON SCHEMA storage TO runner;
              GRANT SELECT ON storage.migrations TO runner;
@@ -225,7 +231,58 @@ async fn a_user_who_owns_nothing_gets_parts_without_the_reference() {
     assert_eq!(prepared.own_schema, "rowlock");
     let client = database.connect("runner").await;
     client
-        .batch_execute("INSERT INTO rowlock.rowlock_parts VALUES ('none', 1, 5, 'e')")
+        .batch_execute(
+            "INSERT INTO rowlock.rowlock_parts VALUES ('none', 1, 5, 'e');
+             INSERT INTO rowlock.rowlock_bucket_tags VALUES ('none', '{}')",
+        )
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn tables_of_version_1_are_brought_forward() {
+    let database = plain_database().await;
+    prepare_as(&database, "postgres", &installing()).await.unwrap();
+    let admin = database.connect("postgres").await;
+    admin
+        .batch_execute(
+            "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO anon, PUBLIC;
+             ALTER TABLE rowlock.rowlock_parts DROP COLUMN checksum;
+             DROP TABLE rowlock.rowlock_bucket_tags;
+             UPDATE rowlock.rowlock_meta SET value = '1' WHERE key = 'schema_version';
+             INSERT INTO storage.buckets (id, name) VALUES ('b', 'b');
+             INSERT INTO storage.s3_multipart_uploads (id, upload_signature, bucket_id, key, version)
+                 VALUES ('u', '', 'b', 'k', 'v');
+             INSERT INTO rowlock.rowlock_parts (upload_id, part_number, size, etag)
+                 VALUES ('u', 1, 5, 'e')",
+        )
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let prepared = prepare_as(&database, "postgres", &installing()).await.unwrap();
+        assert_eq!(prepared.warnings, Vec::<String>::new());
+    }
+    assert_eq!(tables_in(&admin, "rowlock").await, TABLES);
+    closed_to_callers(&database, "rowlock").await;
+    open_to_the_server(&admin, "rowlock").await;
+    let kept = "SELECT etag || coalesce(checksum, ' none') FROM rowlock.rowlock_parts";
+    assert_eq!(lines(&admin, kept).await, ["e none"]);
+}
+
+#[tokio::test]
+async fn tags_go_with_their_bucket() {
+    let database = stack_database().await;
+    prepare_as(&database, STACK_USER, &in_stack()).await.unwrap();
+    let client = database.connect(STACK_USER).await;
+    client
+        .batch_execute(
+            "INSERT INTO storage.buckets (id, name) VALUES ('b', 'b');
+             INSERT INTO storage.rowlock_bucket_tags VALUES ('b', '{\"a\": \"1\"}');
+             SELECT set_config('storage.allow_delete_query', 'true', false);
+             DELETE FROM storage.buckets WHERE id = 'b'",
+        )
+        .await
+        .unwrap();
+    let left = "SELECT count(*)::text FROM storage.rowlock_bucket_tags";
+    assert_eq!(lines(&client, left).await, ["0"]);
 }

@@ -4,9 +4,14 @@ use tokio_postgres::Transaction;
 
 use super::Error;
 
+/// Version 1 of the tables.
 const TABLES: &str = include_str!("sql/own_tables.sql");
-/// What the code of this release expects; a change needs an upgrade step here.
-const VERSION: &str = "1";
+/// The steps to each next version, with the version that they start from.
+const UPGRADES: [(&str, &str); 1] = [("1", include_str!("sql/own_upgrade_2.sql"))];
+/// Closes what is new to everyone else.
+const RIGHTS: &str = include_str!("sql/own_rights.sql");
+/// What the code of this release expects.
+const VERSION: &str = "2";
 
 /// Finds our tables, or makes them: in schema `rowlock`, or in `storage` where the database user may
 /// not create schemas. Tables stay where a former start has put them. Returns the schema's name.
@@ -34,6 +39,8 @@ pub(super) async fn prepare(
     let schema = if row.get(2) { "rowlock" } else { "storage" };
     tx.query("SELECT set_config('rowlock.own_schema', $1, true)", &[&schema]).await?;
     tx.batch_execute(TABLES).await?;
+    upgrade(tx, "1").await?;
+    tx.batch_execute(RIGHTS).await?;
     if schema == "storage" {
         let (user, database): (String, String) = (row.get(0), row.get(1));
         warnings.push(format!(
@@ -89,10 +96,22 @@ async fn check(
         )
         .await?;
     let version = meta.map(|m| m.get::<_, String>(0)).unwrap_or_default();
-    if version != VERSION {
+    if UPGRADES.iter().any(|(from, _)| *from == version) {
+        tx.query("SELECT set_config('rowlock.own_schema', $1, true)", &[&schema]).await?;
+        upgrade(tx, &version).await?;
+        tx.batch_execute(RIGHTS).await?;
+    } else if version != VERSION {
         warnings.push(format!(
             "Rowlock's own tables have version '{version}', this release knows '{VERSION}'"
         ));
+    }
+    Ok(())
+}
+
+/// Takes every step from a version on.
+async fn upgrade(tx: &Transaction<'_>, version: &str) -> Result<(), Error> {
+    for (_, step) in UPGRADES.iter().skip_while(|(from, _)| *from != version) {
+        tx.batch_execute(step).await?;
     }
     Ok(())
 }
