@@ -14,10 +14,12 @@ mod lists;
 mod multipart;
 mod objects;
 mod outbox;
+mod part_checksums;
 mod pool;
 pub mod schema;
 mod scope;
 mod session;
+mod tags;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod transaction;
@@ -29,11 +31,12 @@ pub use error::Error;
 pub use lists::{ListRequest, Listed, successor};
 pub use multipart::{CompletedRow, ListUploadsRequest, NewUpload, PartRecord, PartRow, UploadRow};
 pub use objects::{
-    BucketLimits, CommitOutcome, CommitRequest, CompletedUpload, DeletedRows, ExistingObject,
-    ExpectedRow, ObjectRow, Permit, PermitRequest, RowCondition, object_lock_key,
+    BucketLimits, CommitOutcome, CommitRequest, CompletedUpload, DeleteIfOutcome, DeletedRows,
+    ExistingObject, ExpectedRow, ObjectRow, Permit, PermitRequest, RowCondition, object_lock_key,
 };
 pub use outbox::{LiveRow, OutboxKind, OutboxRow};
 pub use pool::Connect;
 pub use scope::Scope;
+pub use tags::{BucketTagsOutcome, Tags};
 pub use tokio_postgres::SimpleQueryMessage;
 pub use tokio_postgres::error::SqlState;

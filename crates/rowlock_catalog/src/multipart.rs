@@ -4,6 +4,7 @@
 use crate::catalog::{Catalog, OwnSchema, own_sql};
 use crate::error::Error;
 use crate::objects::{CommitRequest, CompletedUpload, object_lock_key};
+use crate::part_checksums;
 use crate::pool::Pooled;
 use crate::scope::Scope;
 use crate::session::Param;
@@ -344,7 +345,8 @@ impl std::fmt::Debug for PartRecord<'_> {
 }
 
 impl PartRecord<'_> {
-    /// Records the part, over an earlier one of its number, and commits.
+    /// Records the part, over an earlier one of its number, and commits. `checksum`: algorithm
+    /// and base64 value, separated by a colon.
     ///
     /// # Errors
     /// The database's.
@@ -353,6 +355,7 @@ impl PartRecord<'_> {
         scope: &Scope<'_>,
         etag: &str,
         size: i64,
+        checksum: Option<&str>,
     ) -> Result<OffsetDateTime, Error> {
         const REPLACE: &str = "\
             DELETE FROM storage.s3_multipart_uploads_parts
@@ -371,6 +374,11 @@ impl PartRecord<'_> {
             (&etag as _, Type::TEXT),
             (&subject as _, Type::TEXT),
         ]);
+        if let Some(checksum) = checksum {
+            let part = (self.number, etag, size, checksum);
+            let schema = self.catalog.own_schema();
+            part_checksums::remember(&self.tx, schema, &self.upload_id, part).await?;
+        }
         self.tx.scope(&self.catalog.as_service(scope)).await?;
         self.tx.query(&role, REPLACE, &address).await?;
         let rows = self.tx.query(&role, INSERT, &values).await?;
@@ -462,7 +470,8 @@ impl Catalog {
             "DELETE FROM ",
             "completed WHERE completed_at < now() - interval '1 day'",
         );
-        self.as_owner(sql, &[]).await.map(drop)
+        self.as_owner(sql, &[]).await?;
+        self.forget_part_checksums().await
     }
 
     /// The scope that background work on multipart uploads runs in.

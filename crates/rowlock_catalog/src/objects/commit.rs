@@ -202,7 +202,8 @@ impl Catalog {
         Err(Error::Row("an object's row changes faster than policies can be asked".into()))
     }
 
-    fn outbox_insert(&self) -> &'static str {
+    /// Writes down the blob of one row, and locks the row.
+    pub(super) fn outbox_insert(&self) -> &'static str {
         own_sql!(
             self.own_schema(),
             "INSERT INTO ",

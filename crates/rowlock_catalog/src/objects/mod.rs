@@ -2,11 +2,13 @@
 
 mod commit;
 mod delete;
+mod delete_if;
 mod find;
 mod permit;
 
 pub use commit::{CommitOutcome, CommitRequest, CompletedUpload, ExpectedRow, RowCondition};
 pub use delete::DeletedRows;
+pub use delete_if::DeleteIfOutcome;
 pub use find::ObjectRow;
 pub(crate) use permit::owner_uuid;
 pub use permit::{BucketLimits, ExistingObject, Permit, PermitRequest};
