@@ -115,7 +115,7 @@ fn token(source: &Source, variable: &Variable) -> Result<Option<String>, ConfigE
 fn blamed(error: &rowlock_auth::SettingsError) -> &'static str {
     use rowlock_auth::SettingsError as E;
     match error {
-        E::InvalidKeySet | E::InvalidKey { .. } => JWT_JWKS.name,
+        E::InvalidKeySet | E::InvalidKey { .. } | E::InvalidUrlSigningKey(_) => JWT_JWKS.name,
         E::NotAToken(_) => "ANON_KEY, SERVICE_KEY",
         E::ForbiddenRole(_) => "DB_ANON_ROLE, DB_SERVICE_ROLE",
         _ => AUTH_JWT_SECRET.name,

@@ -8,9 +8,10 @@ use rowlock_types::{Caller, Role};
 use serde_json::{Map, Value, json};
 use subtle::ConstantTimeEq;
 
-use crate::jwks::{self, Key};
+use crate::jwks::{self, Key, Parsed};
 use crate::key::{Algorithm, Material};
 use crate::mint::{claims_text, mint_with};
+use crate::signed_url::UrlKey;
 use crate::token::{Compact, unverified_claims};
 use crate::{AuthSettings, Error, SettingsError};
 
@@ -44,6 +45,7 @@ pub enum ApiKey<'a> {
 pub struct Authenticator {
     secret: Option<Material>,
     keys: Vec<Key>,
+    pub(crate) url_key: Option<UrlKey>,
     forbidden: ArcSwap<HashSet<Box<str>>>,
     anon_role: String,
     service_role: String,
@@ -69,10 +71,11 @@ impl Authenticator {
     /// A key set, anon key or service key that can't be read; an anon or service role that is
     /// forbidden.
     pub fn new(settings: AuthSettings) -> Result<Self, SettingsError> {
-        let (keys, mut warnings) = match &settings.jwks {
+        let Parsed { keys, url_key, mut warnings } = match &settings.jwks {
             Some(text) => jwks::parse(text)?,
-            None => (Vec::new(), Vec::new()),
+            None => Parsed::default(),
         };
+        let url_key = url_key.or_else(|| UrlKey::of_secret(&settings));
         if settings.jwt_secret.as_deref() == Some("") {
             return Err(SettingsError::EmptySecret);
         }
@@ -87,6 +90,7 @@ impl Authenticator {
         let this = Self {
             secret: settings.jwt_secret.map(|secret| Material::Secret(secret.into_bytes())),
             keys,
+            url_key,
             forbidden: ArcSwap::default(),
             anon_role: settings.anon_role,
             // The service key's own role counts: it is what the reference switches to.
@@ -175,7 +179,7 @@ impl Authenticator {
     /// Chooses the keys by algorithm and key id: the static secret for an HMAC without key id;
     /// for one with, the set's secrets of that id, then those without one, then the static
     /// secret; for a public key exactly that type and that id.
-    fn check_signature(&self, token: &Compact<'_>) -> Result<(), Error> {
+    pub(crate) fn check_signature(&self, token: &Compact<'_>) -> Result<(), Error> {
         let id = token.key_id.as_deref();
         let of_set = |id: Option<&str>| {
             self.keys
@@ -301,6 +305,6 @@ fn check_role(role: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn unix_now() -> i64 {
+pub(crate) fn unix_now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }

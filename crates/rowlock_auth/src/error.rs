@@ -39,6 +39,12 @@ pub enum Error {
     /// A token made for one signed URL opens no session.
     #[error("a signed URL's token is not a session token")]
     SignedUrlToken,
+    /// A signed URL's token is for the other direction: downloads are not uploads.
+    #[error("the token is not for this use")]
+    WrongUse,
+    /// There is no secret to sign URLs with.
+    #[error("no secret is configured to sign URLs with")]
+    NoSigningKey,
     /// A claim that the database could not take (`role` or `sub` of a wrong type, or with NUL).
     #[error("\"{0}\" claim is invalid")]
     InvalidClaim(&'static str),
@@ -65,6 +71,9 @@ pub enum SettingsError {
         /// What is wrong, without the key.
         reason: &'static str,
     },
+    /// The set's `urlSigningKey` can't sign.
+    #[error("the urlSigningKey of the JSON Web Key Set: {0}")]
+    InvalidUrlSigningKey(&'static str),
     /// The anon or service key can't be read.
     #[error("the {0} is not a JSON Web Token")]
     NotAToken(&'static str),

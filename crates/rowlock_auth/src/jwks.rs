@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::SettingsError;
 use crate::key::{Algorithm, Curve, Material};
+use crate::signed_url::UrlKey;
 
 /// A key of the set that may verify tokens.
 #[derive(Debug)]
@@ -27,6 +28,20 @@ impl Key {
 #[derive(Deserialize)]
 struct KeySet {
     keys: Vec<Value>,
+    /// What signed URLs are signed with (an extension of the reference's).
+    #[serde(rename = "urlSigningKey")]
+    url_signing_key: Option<Value>,
+}
+
+/// A key set, read.
+#[derive(Debug, Default)]
+pub(crate) struct Parsed {
+    /// Keys that may verify tokens.
+    pub(crate) keys: Vec<Key>,
+    /// The secret that signed URLs are signed with, where it is not the JWT secret.
+    pub(crate) url_key: Option<UrlKey>,
+    /// Sentences about what is left out.
+    pub(crate) warnings: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -44,13 +59,13 @@ struct JsonKey {
     y: Option<String>,
 }
 
-/// Reads the set. Returns its keys, and a sentence for each one that is left out because its
-/// type, curve or algorithm is not supported; keys for encryption are left out silently.
+/// Reads the set. There is a sentence for each key that is left out because its type, curve or
+/// algorithm is not supported; keys for encryption are left out silently.
 ///
 /// # Errors
 /// A text that is no key set, and a key of a supported type that can't be right: a server that
 /// started without it would refuse its users one by one.
-pub(crate) fn parse(text: &str) -> Result<(Vec<Key>, Vec<String>), SettingsError> {
+pub(crate) fn parse(text: &str) -> Result<Parsed, SettingsError> {
     let set: KeySet = serde_json::from_str(text).map_err(|_| SettingsError::InvalidKeySet)?;
     let mut keys = Vec::new();
     let mut warnings = Vec::new();
@@ -84,7 +99,16 @@ pub(crate) fn parse(text: &str) -> Result<(Vec<Key>, Vec<String>), SettingsError
         }
         keys.push(Key { id: key.kid, algorithm, material });
     }
-    Ok((keys, warnings))
+    let url_key = match set.url_signing_key {
+        None | Some(Value::Null) => None,
+        Some(value) => {
+            let key: JsonKey = serde_json::from_value(value)
+                .map_err(|_| SettingsError::InvalidUrlSigningKey("a member is no text"))?;
+            let made = material(&key).map_err(SettingsError::InvalidUrlSigningKey)?;
+            Some(UrlKey::new(key.kid, key.alg.as_deref(), made)?)
+        }
+    };
+    Ok(Parsed { keys, url_key, warnings })
 }
 
 fn material(key: &JsonKey) -> Result<Option<Material>, &'static str> {

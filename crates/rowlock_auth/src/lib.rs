@@ -10,6 +10,7 @@ mod jwks;
 mod key;
 mod mint;
 mod settings;
+mod signed_url;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -20,3 +21,4 @@ pub use authenticator::{ApiKey, Authenticator, Session};
 pub use error::{Error, SettingsError};
 pub use mint::{mint, mint_with};
 pub use settings::{AuthSettings, HmacAlgorithm};
+pub use signed_url::{DownloadToken, UploadToken};
