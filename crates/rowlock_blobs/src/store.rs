@@ -34,6 +34,14 @@ pub struct MultipartBlob {
     pub blob: BlobKey,
 }
 
+impl MultipartBlob {
+    /// The blob that the parts were joined into.
+    #[must_use]
+    pub fn whole(&self, joined: &JoinedBlob) -> BlobKey {
+        BlobKey { version: joined.version.or(self.blob.version), ..self.blob.clone() }
+    }
+}
+
 /// One part named in a Complete request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartInfo {
@@ -48,6 +56,9 @@ pub struct PartInfo {
 /// The blob that Complete made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinedBlob {
+    /// Its version: one of its own, so that two Completes of one upload never write the same
+    /// blob; `None` for the upload's, where the store itself lets only one of them win.
+    pub version: Option<Version>,
     /// Its length in bytes.
     pub size: u64,
     /// The store's own entity tag for it without quotes, where the store has such tags.

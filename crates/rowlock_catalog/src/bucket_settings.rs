@@ -120,12 +120,6 @@ fn list_sql(order: Option<(BucketOrder, bool)>) -> &'static str {
 
 impl BucketDetails {
     fn from_row(row: &Row) -> Result<Self, Error> {
-        let time = |column| {
-            Ok::<_, Error>(
-                row.try_get::<_, Option<OffsetDateTime>>(column)?
-                    .unwrap_or(OffsetDateTime::UNIX_EPOCH),
-            )
-        };
         Ok(Self {
             id: row.try_get("id")?,
             name: row.try_get("name")?,
@@ -133,8 +127,8 @@ impl BucketDetails {
             public: row.try_get::<_, Option<bool>>("public")?.unwrap_or(false),
             file_size_limit: row.try_get("file_size_limit")?,
             allowed_mime_types: row.try_get("allowed_mime_types")?,
-            created_at: time("created_at")?,
-            updated_at: time("updated_at")?,
+            created_at: crate::time::of(row, "created_at"),
+            updated_at: crate::time::of(row, "updated_at"),
         })
     }
 }

@@ -27,9 +27,7 @@ impl BucketRow {
     fn from_row(row: &Row) -> Result<Self, Error> {
         Ok(Self {
             id: row.try_get("id")?,
-            created_at: row
-                .try_get::<_, Option<OffsetDateTime>>("created_at")?
-                .unwrap_or(OffsetDateTime::UNIX_EPOCH),
+            created_at: crate::time::of(row, "created_at"),
             public: row.try_get::<_, Option<bool>>("public")?.unwrap_or(false),
         })
     }

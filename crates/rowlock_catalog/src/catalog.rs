@@ -11,6 +11,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 /// How the catalog reaches and uses its database.
@@ -133,7 +134,7 @@ impl Catalog {
     }
 
     /// Reads which roles may never be used: the connection user, superusers, owners of tables in
-    /// schema `storage`: none of them is bound by policies. Call it at start and now and then.
+    /// schema `storage` and roles that inherit from one: none of them is bound by policies. Call it at start and now and then.
     ///
     /// # Errors
     /// The database's; the roles known before stay forbidden.
@@ -142,8 +143,8 @@ impl Catalog {
             SELECT rolname::text FROM pg_catalog.pg_roles r
             WHERE rolsuper OR rolname = session_user OR EXISTS (
               SELECT 1 FROM pg_catalog.pg_class c
-              WHERE c.relnamespace = to_regnamespace('storage')::oid AND c.relowner = r.oid
-                AND c.relkind IN ('r', 'p'))";
+              WHERE c.relnamespace = to_regnamespace('storage')::oid
+                AND c.relkind IN ('r', 'p') AND pg_has_role(r.oid, c.relowner, 'USAGE'))";
         let rows = self
             .retrying(|| async {
                 let session = self.session().await?;
@@ -233,18 +234,25 @@ impl Catalog {
         session.ready(sql, &Role::new(""), types).await
     }
 
-    /// Runs a piece of work that is one trip, and once more without names if a pooler lost them.
+    /// Runs a piece of work that is one transaction, and again without names if a pooler lost
+    /// them, or after a deadlock.
     pub(crate) async fn retrying<T, F, Fut>(&self, work: F) -> Result<T, Error>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = Result<T, Error>>,
     {
-        match work().await {
-            Err(error) if error.is_lost_statement() && self.inner.naming.named() => {
-                self.inner.naming.give_up_names();
-                work().await
+        let mut deadlocks = 0;
+        loop {
+            match work().await {
+                Err(error) if error.is_lost_statement() && self.inner.naming.named() => {
+                    self.inner.naming.give_up_names();
+                }
+                // The database rolled this transaction back to let another one go on.
+                Err(error) if error.is(&SqlState::T_R_DEADLOCK_DETECTED) && deadlocks < 3 => {
+                    deadlocks += 1;
+                }
+                other => return other,
             }
-            other => other,
         }
     }
 

@@ -82,11 +82,21 @@ const TOO_MANY: [&str; 6] = [
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
+            // Nothing is wrong with the way to the database: the answer is not what was expected.
+            let text = error.to_string();
+            if ["error deserializing", "error serializing", "invalid column", "query returned"]
+                .iter()
+                .any(|kind| text.starts_with(kind))
+            {
+                return Self::Row(text);
+            }
             // Display of these errors names the cause ("connection closed"), never a statement.
             return Self::Unavailable(error.to_string());
         };
+        // A user's trigger may say the same words: only these classes are the server's own.
+        let own = ["08", "28", "53", "57", "58", "XX"].contains(&&db.code().code()[..2]);
         if *db.code() == SqlState::TOO_MANY_CONNECTIONS
-            || TOO_MANY.iter().any(|words| db.message().contains(words))
+            || own && TOO_MANY.iter().any(|words| db.message().contains(words))
         {
             return Self::TooManyConnections;
         }

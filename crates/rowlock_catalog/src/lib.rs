@@ -22,6 +22,7 @@ mod session;
 mod tags;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod time;
 mod transaction;
 
 pub use bucket_settings::{BucketChanges, BucketDetails, BucketFilter, BucketOrder, NewBucketRow};

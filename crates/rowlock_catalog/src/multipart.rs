@@ -123,7 +123,7 @@ impl UploadRow {
             key: row.try_get("key")?,
             version: row.try_get("version")?,
             owner: row.try_get("owner_id")?,
-            created_at: row.try_get("created_at")?,
+            created_at: crate::time::of(row, "created_at"),
             metadata: json("metadata")?,
             user_metadata: json("user_metadata")?,
             file_size_limit: row.try_get("file_size_limit")?,
@@ -138,7 +138,7 @@ impl PartRow {
             number: row.try_get("part_number")?,
             etag: etag.trim_matches('"').to_owned(),
             size: row.try_get("size")?,
-            created_at: row.try_get("created_at")?,
+            created_at: crate::time::of(row, "created_at"),
         })
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Written<'a> {
     pub(crate) permitted: &'a Permitted,
     pub(crate) condition: &'a WriteCondition,
     pub(crate) completes: Option<CompletedUpload<'a>>,
+    /// Whether another write may make the same blob: then a failure discards nothing.
+    pub(crate) shared: bool,
 }
 
 /// How long a blob stays whose COMMIT got lost, far longer than any statement may run.
@@ -66,8 +68,8 @@ impl Storage {
             }
             Err(error) => refusal(error),
         };
-        // A multipart upload's blob has one name for every Complete: it goes with the upload.
-        if written.completes.is_none() {
+        // A blob that every Complete of an upload shares goes with the upload.
+        if !written.shared {
             self.discard(written.blob.clone(), patience);
         }
         Err(error)

@@ -3,11 +3,14 @@ use crate::permit::{Asked, Permitted};
 use crate::receive::{Expected, receive};
 use crate::task::detached;
 use crate::upload::{NewObject, WriteCondition};
-use crate::{BodyError, Context, Error, Object, Storage, Uploaded};
+use crate::{BodyError, Context, Error, Object, Storage, Tags, Uploaded};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rowlock_blobs::{BlobBody, BlobKey};
-use rowlock_types::{BucketName, ETag, ObjectKey, RowlockMetadata, UserMetadata, Version};
+use rowlock_digest::{Algorithm, Checksum};
+use rowlock_types::{
+    BucketName, ChecksumType, ETag, ObjectKey, RowlockMetadata, UserMetadata, Version,
+};
 use time::OffsetDateTime;
 
 /// Where the copy's metadata comes from (`x-amz-metadata-directive`).
@@ -40,6 +43,10 @@ pub struct CopyRequest {
     pub metadata: CopyMetadata,
     /// A condition on the target.
     pub condition: WriteCondition,
+    /// The copy's tags (`x-amz-tagging-directive`); `None`: the source's.
+    pub tags: Option<Tags>,
+    /// The algorithm of the copy's S3 checksum; `None`: the source's, if it has one.
+    pub checksum: Option<Algorithm>,
 }
 
 /// A committed copy.
@@ -56,6 +63,7 @@ impl Storage {
         source: &Object,
         request: CopyRequest,
     ) -> Result<Copied, Error> {
+        let wanted = wanted_checksum(source, request.checksum);
         let new = target(source, request);
         // Policies see the whole metadata that the copy will have, as far as it is known.
         let now = OffsetDateTime::now_utc();
@@ -73,23 +81,28 @@ impl Storage {
         };
         let permitted = self.permit(ctx, &asked).await?;
         let (this, ctx, source) = (self.clone(), ctx.clone(), source.clone());
-        detached(async move { this.copy(&ctx, &source, &new, &permitted).await }).await
+        detached(async move { this.copy(&ctx, &source, new, &permitted, wanted).await }).await
     }
 
     async fn copy(
         &self,
         ctx: &Context,
         source: &Object,
-        new: &NewObject,
+        mut new: NewObject,
         permitted: &Permitted,
+        wanted: Option<Algorithm>,
     ) -> Result<Copied, Error> {
         let version = Version::random();
         let blob =
             BlobKey { bucket: new.bucket.clone(), key: new.key.clone(), version: Some(version) };
         let joined = source.etag.bare().contains('-');
-        let etag = if joined && !self.blobs.has_etags() {
-            // The copy of a multipart object is one piece, and its tag the digest of all bytes.
-            self.copy_through(source, new, &blob).await?
+        // The copy of a multipart object is one piece, and its tag the digest of all bytes.
+        let etag = if joined && !self.blobs.has_etags() || wanted.is_some() {
+            let (etag, checksum) = self.copy_through(source, &new, &blob, wanted).await?;
+            if wanted.is_some() {
+                new.extra.checksum = checksum.as_ref().map(crate::checksum::of_bytes);
+            }
+            etag
         } else {
             let from = source.blob.as_ref().ok_or(Error::NoSuchKey)?;
             let given = self.blobs.copy(from, source.size, &blob, &new.attributes()).await?;
@@ -106,9 +119,11 @@ impl Storage {
             permitted,
             condition: &new.condition,
             completes: None,
+            shared: false,
         };
         self.commit(ctx, &written).await?;
-        Ok(Copied { etag, size: source.size, version, last_modified: at })
+        let checksum = new.extra.checksum;
+        Ok(Copied { etag, size: source.size, version, last_modified: at, checksum })
     }
 
     /// Copies by reading and writing, with a digest of what went through.
@@ -117,13 +132,27 @@ impl Storage {
         source: &Object,
         new: &NewObject,
         blob: &BlobKey,
-    ) -> Result<ETag, Error> {
+        compute: Option<Algorithm>,
+    ) -> Result<(ETag, Option<Checksum>), Error> {
         let body = self.read_blob(source, 0..source.size).await?;
-        let expected = Expected { length: Some(source.size), ..Expected::default() };
+        let expected = Expected { length: Some(source.size), compute, ..Expected::default() };
         let writer = self.blobs.writer(blob, &new.attributes(), Some(source.size));
         let (writer, received) = receive(upload_stream(body), writer, &expected, None).await?;
         writer.finish().await?;
-        Ok(ETag::from_md5(&received.md5()))
+        Ok((ETag::from_md5(&received.md5()), received.checksum))
+    }
+}
+
+/// The checksum that has to be computed for a copy: one of the source's bytes is taken over where
+/// no other is asked for; one of its parts says nothing about a copy, which is one piece.
+fn wanted_checksum(source: &Object, asked: Option<Algorithm>) -> Option<Algorithm> {
+    let own = source.metadata.rowlock.as_ref().and_then(|extra| extra.checksum.as_ref());
+    let algorithm = own.and_then(|sum| sum.algorithm.parse::<Algorithm>().ok());
+    let whole = own.is_some_and(|sum| sum.kind == ChecksumType::FullObject);
+    match (asked, algorithm) {
+        (None, known) => known.filter(|_| !whole),
+        (Some(asked), Some(known)) if asked == known && whole => None,
+        (Some(asked), _) => Some(asked),
     }
 }
 
@@ -138,17 +167,21 @@ pub(crate) fn upload_stream(body: BlobBody) -> crate::UploadStream {
 }
 
 fn target(source: &Object, request: CopyRequest) -> NewObject {
-    let (content_type, cache_control, user_metadata, extra) = match request.metadata {
+    let own = source.metadata.rowlock.clone().unwrap_or_default();
+    let (content_type, cache_control, user_metadata, mut extra) = match request.metadata {
         CopyMetadata::Source => (
             source.metadata.mimetype.clone(),
             source.metadata.cache_control.clone(),
             source.user_metadata.clone(),
-            source.metadata.rowlock.clone().unwrap_or_default(),
+            own.clone(),
         ),
         CopyMetadata::Replace { content_type, cache_control, user_metadata, extra } => {
             (content_type, cache_control, user_metadata, extra)
         }
     };
+    extra.tags = request.tags.unwrap_or(own.tags);
+    extra.checksum = own.checksum;
+    extra.parts = None;
     NewObject {
         bucket: request.bucket,
         key: request.key,

@@ -8,7 +8,7 @@ use rowlock_types::{BucketName, ObjectKey};
 pub enum DeleteOutcome {
     /// It is gone, or was never there.
     Deleted,
-    /// It is still there: the caller may not delete it.
+    /// It is still there, where the caller can see it: the caller may not delete it.
     AccessDenied,
 }
 
@@ -43,8 +43,9 @@ impl Storage {
         let placeholders: Vec<Option<String>> = keys
             .iter()
             .map(|key| {
-                let folder = key.is_folder() && !literal.existing.contains(key.as_str());
-                folder.then(|| format!("{key}{FOLDER_PLACEHOLDER}"))
+                let found = literal.deleted.contains(key.as_str())
+                    || literal.refused.contains(key.as_str());
+                (key.is_folder() && !found).then(|| format!("{key}{FOLDER_PLACEHOLDER}"))
             })
             .collect();
         let names: Vec<&str> = placeholders.iter().flatten().map(String::as_str).collect();
@@ -52,12 +53,9 @@ impl Storage {
             [] => DeletedRows::default(),
             names => self.delete_rows(ctx, bucket, names).await?,
         };
-        let denied = |rows: &DeletedRows, name: &str| {
-            rows.existing.contains(name) && !rows.deleted.contains(name)
-        };
         let outcome = |(key, placeholder): (&ObjectKey, &Option<String>)| {
-            let refused = denied(&literal, key.as_str())
-                || placeholder.as_deref().is_some_and(|name| denied(&folders, name));
+            let refused = literal.refused.contains(key.as_str())
+                || placeholder.as_ref().is_some_and(|name| folders.refused.contains(name));
             if refused { DeleteOutcome::AccessDenied } else { DeleteOutcome::Deleted }
         };
         Ok(keys.iter().zip(&placeholders).map(outcome).collect())

@@ -49,6 +49,9 @@ pub enum Error {
     /// A digest that the client sent does not fit the body.
     #[error("the {0} you specified did not match what we received")]
     BadDigest(&'static str),
+    /// What the client says about checksums does not go together.
+    #[error(transparent)]
+    Checksum(#[from] crate::ChecksumFault),
     /// `x-amz-content-sha256` does not fit the body.
     #[error("the provided x-amz-content-sha256 does not match what was computed")]
     ContentSha256Mismatch,

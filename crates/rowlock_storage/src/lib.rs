@@ -5,10 +5,12 @@
 
 mod bucket_settings;
 mod buckets;
+mod checksum;
 mod commit;
 mod context;
 mod copy;
 mod delete;
+mod delete_if;
 mod error;
 mod list;
 mod multipart;
@@ -17,15 +19,18 @@ mod place;
 mod read;
 mod receive;
 mod settings;
+mod tags;
 mod task;
 mod upload;
 mod worker;
 
 pub use bucket_settings::NewBucket;
 pub use buckets::Bucket;
+pub use checksum::{ChecksumFault, ClaimedChecksums, WantedChecksum, part_checksum};
 pub use context::Context;
 pub use copy::{Copied, CopyMetadata, CopyRequest};
 pub use delete::DeleteOutcome;
+pub use delete_if::DeleteCondition;
 pub use error::{BodyError, Error};
 pub use list::{ListEntry, ListPage, ListQuery};
 pub use multipart::{
@@ -38,6 +43,7 @@ pub use rowlock_blobs::BlobBody;
 pub use rowlock_catalog::Error as CatalogError;
 pub use rowlock_catalog::{BucketChanges, BucketDetails, BucketFilter, BucketOrder};
 pub use settings::Settings;
+pub use tags::Tags;
 pub use upload::{NewObject, Upload, Uploaded, WriteCondition};
 
 use rowlock_blobs::BlobStore;

@@ -54,6 +54,12 @@ pub(crate) fn stated_size(row: &ObjectRow) -> Option<u64> {
     row.metadata.size.or(row.metadata.content_length)
 }
 
+/// Whether slashes are repeated, or stand at an end: files keep such a name's blob under the path
+/// of the name without them.
+fn has_empty_segments(key: &ObjectKey) -> bool {
+    key.as_str().split('/').any(str::is_empty)
+}
+
 impl Storage {
     /// Finds an object's row as the caller. `name/` also finds the folder's placeholder; a
     /// literal row wins.
@@ -82,12 +88,14 @@ impl Storage {
     }
 
     async fn object(&self, bucket: &BucketName, row: ObjectRow) -> Result<Object, Error> {
-        // The placeholder's key may pass the length limit of new keys: it counts as it is stored.
         let key = ObjectKey::new(&row.name, rowlock_types::KeyRules::Utf8)?;
         let blob = self.blob_of(bucket, &key, row.version.as_deref()).await?;
         let size = match (stated_size(&row), &blob) {
             (Some(size), _) => size,
-            (None, Some(blob)) => self.blobs.head(blob).await.unwrap_or(0),
+            (None, Some(blob)) => match self.blobs.head(blob).await {
+                Err(rowlock_blobs::Error::NotFound) => 0,
+                other => other?,
+            },
             (None, None) => 0,
         };
         Ok(Object {
@@ -126,7 +134,34 @@ impl Storage {
         {
             return Ok(None);
         }
+        if let (Some(version), true) = (version, has_empty_segments(key))
+            && !self.is_alone(bucket, key, &version.to_string()).await?
+        {
+            tracing::warn!(%bucket, "a row names another row's blob");
+            return Ok(None);
+        }
         Ok(Some(BlobKey { bucket: bucket.clone(), key: key.clone(), version }))
+    }
+
+    /// Whether no other row has the path of this name and version. Only names with empty segments
+    /// can share one with a name that has its own.
+    async fn is_alone(
+        &self,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        version: &str,
+    ) -> Result<bool, Error> {
+        let place = Place::of(key.as_str(), Some(version));
+        let rows = self
+            .catalog
+            .live_rows(bucket.as_str(), place.first_segment(), &[version], false)
+            .await?;
+        Ok(rows.is_some_and(|rows| {
+            rows.iter().all(|row| {
+                let other = Place::of(&row.name, row.version.as_deref());
+                row.name == key.as_str() || other.path() != place.path()
+            })
+        }))
     }
 
     /// Reads a range of the object's bytes (whole: `0..object.size`).

@@ -26,6 +26,8 @@ pub struct Expected {
     pub checksums: Vec<Checksum>,
     /// Checksums that come in the trailer.
     pub trailer: Option<TrailerChecks>,
+    /// A checksum to compute although the client sends none.
+    pub compute: Option<Algorithm>,
 }
 
 /// Checksums announced by `x-amz-trailer`: their algorithms are known at the start, their values
@@ -44,7 +46,14 @@ impl Expected {
         all.extend(self.sha256.map(|_| Algorithm::Sha256));
         all.extend(self.checksums.iter().map(Checksum::algorithm));
         all.extend(self.trailer.iter().flat_map(|trailer| trailer.algorithms.iter().copied()));
+        all.extend(self.compute);
         all
+    }
+
+    /// The algorithm of the S3 checksum that the client sends, if it sends one.
+    pub(crate) fn claimed(&self) -> Option<Algorithm> {
+        let announced = self.trailer.iter().flat_map(|trailer| trailer.algorithms.iter().copied());
+        self.checksums.iter().map(Checksum::algorithm).chain(announced).next()
     }
 
     /// Compares what was said with what was received.
@@ -83,6 +92,8 @@ impl Expected {
 pub(crate) struct Received {
     pub(crate) size: u64,
     pub(crate) digests: DigestValues,
+    /// The S3 checksum that was sent and verified, or asked for.
+    pub(crate) checksum: Option<Checksum>,
 }
 
 impl Received {
@@ -136,7 +147,9 @@ pub(crate) async fn receive(
         };
     }
     let digests = process(digests, writer.as_mut(), ready).await?;
-    let received = Received { size, digests: digests.finish() };
+    let digests = digests.finish();
+    let checksum = expected.claimed().or(expected.compute).and_then(|a| digests.checksum(a));
+    let received = Received { size, digests, checksum };
     expected.verify(&received)?;
     Ok((writer, received))
 }

@@ -4,7 +4,8 @@ use crate::task::detached;
 use crate::{Context, Error, Storage};
 use rowlock_blobs::{BlobAttributes, BlobKey, BlobWriter};
 use rowlock_types::{
-    BucketName, ETag, ObjectKey, ObjectMetadata, RowlockMetadata, UserMetadata, Version,
+    BucketName, ETag, ObjectKey, ObjectMetadata, RowlockMetadata, StoredChecksum, UserMetadata,
+    Version,
 };
 use serde_json::json;
 use time::OffsetDateTime;
@@ -62,6 +63,8 @@ pub struct Uploaded {
     pub version: Version,
     /// When it was written.
     pub last_modified: OffsetDateTime,
+    /// Its S3 checksum, where there is one.
+    pub checksum: Option<StoredChecksum>,
 }
 
 impl NewObject {
@@ -76,6 +79,11 @@ impl NewObject {
         if let Some(length) = self.content_length {
             metadata["contentLength"] = length.into();
             metadata["size"] = length.into();
+        }
+        if let Ok(extra) = serde_json::to_value(&self.extra)
+            && !self.extra.is_empty()
+        {
+            metadata["rowlock"] = extra;
         }
         metadata
     }
@@ -141,7 +149,11 @@ impl Upload {
     /// # Errors
     /// What [`Expected`] did not find true, [`Error::Body`], [`Error::EntityTooLarge`],
     /// [`Error::PreconditionFailed`], or the database's refusal. Nothing of the body stays then.
-    pub async fn receive(self, body: UploadStream, expected: Expected) -> Result<Uploaded, Error> {
+    pub async fn receive(
+        mut self,
+        body: UploadStream,
+        expected: Expected,
+    ) -> Result<Uploaded, Error> {
         let version = Version::random();
         let blob = BlobKey {
             bucket: self.new.bucket.clone(),
@@ -152,6 +164,7 @@ impl Upload {
         let writer = self.storage.blobs.writer(&blob, &attributes, expected.length);
         let (writer, received) = receive(body, writer, &expected, self.permitted.limit).await?;
         let etag = ETag::from_md5(&received.md5());
+        self.new.extra.checksum = received.checksum.as_ref().map(crate::checksum::of_bytes);
         detached(self.finish(writer, blob, version, etag, received.size)).await
     }
 
@@ -173,8 +186,10 @@ impl Upload {
             permitted: &self.permitted,
             condition: &self.new.condition,
             completes: None,
+            shared: false,
         };
         self.storage.commit(&self.ctx, &written).await?;
-        Ok(Uploaded { etag, size, version, last_modified: at })
+        let checksum = self.new.extra.checksum;
+        Ok(Uploaded { etag, size, version, last_modified: at, checksum })
     }
 }

@@ -254,7 +254,7 @@ impl BlobStore for FileStore {
         let (upload, parts, attributes) = (upload.clone(), parts.to_vec(), attributes.clone());
         let joined =
             blocking(move || multipart::complete(&store, &upload, &parts, &attributes)).await;
-        joined.map(|size| JoinedBlob { size, etag: None })
+        joined.map(|(version, size)| JoinedBlob { version: Some(version), size, etag: None })
     }
 
     async fn remove_multipart(&self, upload: &MultipartBlob) -> Result<(), Error> {

@@ -5,7 +5,8 @@ use super::copy::{self, Source};
 use super::folders::Target;
 use super::sys::failed;
 use super::temp::Temp;
-use crate::{BlobAttributes, Error, MultipartBlob, PartInfo};
+use crate::{BlobAttributes, BlobKey, Error, MultipartBlob, PartInfo};
+use rowlock_types::Version;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -49,7 +50,7 @@ pub(super) fn complete(
     upload: &MultipartBlob,
     parts: &[PartInfo],
     attributes: &BlobAttributes,
-) -> Result<u64, Error> {
+) -> Result<(Version, u64), Error> {
     // Before anything long begins, look at all of them.
     for part in parts {
         open_part(store, upload, part)?;
@@ -61,8 +62,11 @@ pub(super) fn complete(
     temp.set_attributes(attributes)?;
     temp.sync()?;
     let length = temp.len();
-    store.place(temp, &store.blob_target(&upload.blob))?;
-    Ok(length)
+    // Each join has a version of its own: another Complete of the upload may run beside this one.
+    let version = Version::random();
+    let blob = BlobKey { version: Some(version), ..upload.blob.clone() };
+    store.place(temp, &store.blob_target(&blob))?;
+    Ok((version, length))
 }
 
 /// Opens a part and checks that it is the one meant.

@@ -108,6 +108,9 @@ impl Connector {
         }
         config.connect_timeout(settings.connect_timeout);
         config.keepalives(true);
+        // Probes don't run while sent data waits for its acknowledgement: without a limit of its
+        // own a statement would hang for a quarter of an hour when the network goes silent.
+        config.tcp_user_timeout(Duration::from_secs(30));
         if config.get_keepalives_idle() > Duration::from_secs(60) {
             // The system's two hours would let a request hang on a connection that a firewall
             // has forgotten long ago.

@@ -10,8 +10,8 @@ use tokio_postgres::types::Type;
 /// What a delete found and did.
 #[derive(Debug, Clone, Default)]
 pub struct DeletedRows {
-    /// Names that had a row, whoever may see it.
-    pub existing: HashSet<String>,
+    /// Names whose row is still there, and visible to the caller.
+    pub refused: HashSet<String>,
     /// Names whose row the caller deleted.
     pub deleted: HashSet<String>,
     /// Whether the bucket exists.
@@ -25,6 +25,11 @@ const DELETE: &str = "\
     WHERE bucket_id = $1 AND name = ANY($2) AND current_user = $3
       AND xmax = pg_current_xact_id()::xid
     RETURNING name";
+
+/// What is left of the names, as the caller sees it: an invisible row is no row to it.
+const LEFT: &str = "\
+    SELECT name FROM storage.objects
+    WHERE bucket_id = $1 AND name = ANY($2) AND current_user = $3";
 
 const BUCKET: &str = "SELECT 1 FROM storage.buckets WHERE id = $1";
 
@@ -80,25 +85,29 @@ impl Catalog {
         let outbox = session.ready(outbox_sql, &owner, &types).await?;
         let types = [Type::TEXT, Type::TEXT_ARRAY, Type::TEXT];
         let delete = session.ready(DELETE, &scope.caller.role, &types).await?;
+        let left = session.ready(LEFT, &scope.caller.role, &types).await?;
         let scope_values = scope_params.params();
-        let (begin, bucket_rows, existing, scoped, deleted, commit) = futures_util::join!(
+        let (begin, bucket_rows, queued, scoped, deleted, left, commit) = futures_util::join!(
             session.simple("BEGIN"),
             session.send(&look, &outbox_params[..1]),
             session.send(&outbox, &outbox_params),
             session.send(&scoped, &scope_values),
             session.send(&delete, &delete_params),
+            session.send(&left, &delete_params),
             session.simple("COMMIT"),
         );
         begin?;
-        let (bucket_rows, existing) = (bucket_rows?, existing?);
+        let bucket_rows = bucket_rows?;
+        let queued = queued?;
         scoped?;
-        let deleted = deleted?;
+        let (deleted, left) = (deleted?, left?);
         commit?;
         let names = |rows: Vec<tokio_postgres::Row>| {
             rows.iter().map(|row| row.try_get(0)).collect::<Result<HashSet<String>, _>>()
         };
         Ok(DeletedRows {
-            existing: names(existing)?,
+            // A row that came up in between was not there to be deleted.
+            refused: names(left)?.intersection(&names(queued)?).cloned().collect(),
             deleted: names(deleted)?,
             bucket_exists: !bucket_rows.is_empty(),
         })

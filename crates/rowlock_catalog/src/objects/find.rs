@@ -38,9 +38,7 @@ impl ObjectRow {
                 .map(|json| user_metadata(json.0))
                 .unwrap_or_default(),
             owner: row.try_get("owner_id")?,
-            updated_at: row
-                .try_get::<_, Option<OffsetDateTime>>("updated_at")?
-                .unwrap_or(OffsetDateTime::UNIX_EPOCH),
+            updated_at: crate::time::of(row, "updated_at"),
         })
     }
 }

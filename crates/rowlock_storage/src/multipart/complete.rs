@@ -1,12 +1,16 @@
 use super::Pending;
+use crate::checksum::{self, JoinedPart};
 use crate::commit::Written;
 use crate::permit::Permitted;
 use crate::task::detached;
 use crate::upload::{NewObject, Uploaded, WriteCondition};
-use crate::{Context, Error, Storage};
+use crate::{ClaimedChecksums, Context, Error, Storage};
 use rowlock_blobs::PartInfo;
 use rowlock_catalog::{CompletedUpload, PartRow};
-use rowlock_types::{BucketName, ETag, ObjectKey, UploadId, Version};
+use rowlock_digest::Checksum;
+use rowlock_types::{
+    BucketName, ETag, ObjectKey, RowlockMetadata, StoredChecksum, StoredParts, UploadId, Version,
+};
 use std::collections::HashMap;
 use time::OffsetDateTime;
 
@@ -41,6 +45,25 @@ impl Storage {
         parts: Vec<CompletePart>,
         condition: WriteCondition,
     ) -> Result<Completed, Error> {
+        let claims = ClaimedChecksums::default();
+        self.complete_multipart_with(ctx, bucket, key, upload, parts, condition, claims).await
+    }
+
+    /// The same, where the client also says something about checksums.
+    ///
+    /// # Errors
+    /// As [`Storage::complete_multipart`]; [`Error::BadDigest`], or a [`crate::ChecksumFault`].
+    #[expect(clippy::too_many_arguments, reason = "they are the operation's own parameters")]
+    pub async fn complete_multipart_with(
+        &self,
+        ctx: &Context,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        upload: &UploadId,
+        parts: Vec<CompletePart>,
+        condition: WriteCondition,
+        claims: ClaimedChecksums,
+    ) -> Result<Completed, Error> {
         if parts.windows(2).any(|pair| pair[0].number >= pair[1].number) {
             return Err(Error::InvalidPartOrder);
         }
@@ -52,13 +75,26 @@ impl Storage {
         let permitted = self.permit_pending(ctx, &pending, None).await?;
         let stored = self.catalog.list_parts(&ctx.scope(), upload.as_str(), 0, MAX_PARTS).await?;
         let chosen = choose(&parts, stored)?;
+        let wanted = pending.checksum();
+        let known = if wanted.is_some() || claims.object.is_some() || !claims.parts.is_empty() {
+            self.known_checksums(upload, 0, MAX_PARTS).await?
+        } else {
+            HashMap::new()
+        };
+        let joined = with_checksums(&chosen, known, &claims)?;
+        let checksum = checksum::join(wanted, &claims, &joined)?;
+        let whole = Whole { parts: checksum::stored_parts(&joined, checksum.as_ref()), checksum };
         let (this, ctx, bucket, key) = (self.clone(), ctx.clone(), bucket.clone(), key.clone());
         let upload = upload.clone();
         detached(async move {
-            match this.join(&ctx, &pending, permitted, &chosen, condition).await {
-                // Another Complete of the same upload was faster: it has the answer.
-                Err(Error::NoSuchUpload) => this.completed(&ctx, &bucket, &key, &upload).await,
-                other => other,
+            match this.join(&ctx, &pending, permitted, &chosen, whole, condition).await {
+                // Another Complete of the same upload may have been faster, and the worker may have
+                // removed the parts under this one: then the other has the answer.
+                Err(error) => match this.completed(&ctx, &bucket, &key, &upload).await {
+                    Err(Error::NoSuchUpload) => Err(error),
+                    other => other,
+                },
+                joined => joined,
             }
         })
         .await
@@ -70,6 +106,7 @@ impl Storage {
         pending: &Pending,
         permitted: Permitted,
         chosen: &[PartInfo],
+        whole: Whole,
         condition: WriteCondition,
     ) -> Result<Completed, Error> {
         let total: u64 = chosen.iter().map(|part| part.size).sum();
@@ -81,18 +118,23 @@ impl Storage {
         let attributes = pending.attributes();
         let joined = self.blobs.complete_multipart(&pending.blob, chosen, &attributes).await?;
         let size = joined.size;
-        let etag = match joined.etag {
-            Some(given) => ETag::new(&given),
+        let etag = match &joined.etag {
+            Some(given) => ETag::new(given),
             None => joined_etag(chosen)?,
         };
-        let blob = &pending.blob.blob;
+        let blob = &pending.blob.whole(&joined);
+        let version = blob.version.ok_or(Error::NoSuchUpload)?;
         let new = NewObject {
             bucket: blob.bucket.clone(),
             key: blob.key.clone(),
             content_type: pending.metadata.mimetype.clone(),
             cache_control: pending.metadata.cache_control.clone(),
             user_metadata: pending.user_metadata.clone(),
-            extra: pending.metadata.rowlock.clone().unwrap_or_default(),
+            extra: RowlockMetadata {
+                checksum: whole.checksum,
+                parts: Some(whole.parts),
+                ..pending.metadata.rowlock.clone().unwrap_or_default()
+            },
             content_length: Some(size),
             condition,
         };
@@ -112,11 +154,12 @@ impl Storage {
                 upload_id: pending.blob.upload_id.as_str(),
                 parts: &parts,
             }),
+            shared: joined.version.is_none(),
         };
         self.commit(ctx, &written).await?;
         self.wake.notify_one();
-        let version = blob.version.ok_or(Error::NoSuchUpload)?;
-        Ok(Completed { etag, size, version, last_modified: at })
+        let checksum = new.extra.checksum;
+        Ok(Completed { etag, size, version, last_modified: at, checksum })
     }
 
     /// The answer of a Complete that succeeded earlier, for clients that did not hear it; only
@@ -147,8 +190,36 @@ impl Storage {
             size: object.size,
             version,
             last_modified: done.completed_at,
+            checksum: object.metadata.rowlock.and_then(|extra| extra.checksum),
         })
     }
+}
+
+/// What a row keeps of the parts that its object was joined from.
+struct Whole {
+    checksum: Option<StoredChecksum>,
+    parts: StoredParts,
+}
+
+/// The parts' sizes and checksums, those that the client names compared.
+fn with_checksums(
+    chosen: &[PartInfo],
+    mut known: HashMap<(i32, String), Checksum>,
+    claims: &ClaimedChecksums,
+) -> Result<Vec<JoinedPart>, Error> {
+    let claimed: HashMap<u32, &Checksum> = claims.parts.iter().map(|(n, sum)| (*n, sum)).collect();
+    let mut joined = Vec::with_capacity(chosen.len());
+    for part in chosen {
+        let number = i32::try_from(part.number).map_err(|_| Error::InvalidPart(part.number))?;
+        let own = known.remove(&(number, part.etag.clone()));
+        if let Some(claim) = claimed.get(&part.number)
+            && own.as_ref() != Some(*claim)
+        {
+            return Err(Error::InvalidPart(part.number));
+        }
+        joined.push((part.size, own));
+    }
+    Ok(joined)
 }
 
 /// Finds the parts named among those stored, and checks tags and sizes.

@@ -1,7 +1,9 @@
 use super::Part;
-use crate::{Context, Error, Storage};
+use crate::{Context, Error, Storage, WantedChecksum};
 use rowlock_catalog::{ListUploadsRequest, UploadRow, successor};
+use rowlock_digest::Checksum;
 use rowlock_types::{BucketName, ETag, ObjectKey, UploadId};
+use std::collections::HashMap;
 use time::OffsetDateTime;
 
 /// A page of an upload's parts.
@@ -13,6 +15,8 @@ pub struct ListPartsPage {
     pub truncated: bool,
     /// Owner of the upload.
     pub owner: Option<String>,
+    /// The S3 checksum that the object will have, where one was asked for.
+    pub checksum: Option<WantedChecksum>,
 }
 
 /// Which pending uploads to list.
@@ -123,16 +127,36 @@ impl Storage {
         let mut rows = self.catalog.list_parts(&ctx.scope(), upload.as_str(), after, limit).await?;
         let truncated = rows.len() > max;
         rows.truncate(max);
+        let checksum = pending.checksum();
+        let checksums = match checksum {
+            Some(_) => self.known_checksums(upload, after, limit).await?,
+            None => HashMap::new(),
+        };
         let parts = rows
             .into_iter()
             .map(|row| Part {
+                checksum: checksums.get(&(row.number, row.etag.clone())).cloned(),
                 number: u32::try_from(row.number).unwrap_or(0),
                 etag: ETag::new(&row.etag),
                 size: u64::try_from(row.size).unwrap_or(0),
                 last_modified: row.created_at,
             })
             .collect();
-        Ok(ListPartsPage { parts, truncated, owner: pending.row.owner })
+        Ok(ListPartsPage { parts, truncated, owner: pending.row.owner, checksum })
+    }
+
+    /// The checksums of stored parts, by number and entity tag without quotes.
+    pub(crate) async fn known_checksums(
+        &self,
+        upload: &UploadId,
+        after: i32,
+        limit: i64,
+    ) -> Result<HashMap<(i32, String), Checksum>, Error> {
+        let rows = self.catalog.part_checksums(upload.as_str(), after, limit).await?;
+        let read = |(number, etag, text): (i32, String, String)| {
+            Some(((number, etag), crate::checksum::from_column(&text)?))
+        };
+        Ok(rows.into_iter().filter_map(read).collect())
     }
 
     /// Lists pending uploads; a caller under row-level security sees its own, one without a

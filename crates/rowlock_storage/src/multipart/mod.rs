@@ -10,10 +10,12 @@ pub use complete::{CompletePart, Completed};
 pub use listing::{ListPartsPage, ListUploadsPage, ListUploadsQuery, UploadSummary, UploadsEntry};
 pub use part::{Part, PartUpload};
 
-use crate::{Context, Error, Storage};
+use crate::{Context, Error, Storage, WantedChecksum};
 use rowlock_blobs::{BlobAttributes, BlobKey, MultipartBlob};
 use rowlock_catalog::UploadRow;
-use rowlock_types::{BucketName, ObjectKey, RowlockMetadata, UploadId, UserMetadata, Version};
+use rowlock_types::{
+    BucketName, ChecksumType, ObjectKey, RowlockMetadata, UploadId, UserMetadata, Version,
+};
 use serde::{Deserialize, Serialize};
 
 /// What an upload's row keeps of the object to come (`s3_multipart_uploads.metadata`). The
@@ -30,6 +32,9 @@ pub(crate) struct PendingMetadata {
     /// The role that began it: without a subject, all that tells its owner.
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<String>,
+    /// The S3 checksum that the object will have: algorithm and type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checksum: Option<(String, ChecksumType)>,
 }
 
 /// A pending upload that the caller may go on with.
@@ -47,6 +52,12 @@ impl Pending {
             content_type: self.metadata.mimetype.clone(),
             cache_control: self.metadata.cache_control.clone(),
         }
+    }
+
+    /// The checksum that the object will have, where one was asked for.
+    pub(crate) fn checksum(&self) -> Option<WantedChecksum> {
+        let (name, kind) = self.metadata.checksum.as_ref()?;
+        Some(WantedChecksum { algorithm: name.parse().ok()?, kind: *kind })
     }
 }
 

@@ -4,8 +4,9 @@ use crate::permit::{Asked, DEFAULT_TYPE};
 use crate::receive::{Expected, UploadStream, receive};
 use crate::task::detached;
 use crate::upload::WriteCondition;
-use crate::{Context, Error, Object, Storage};
+use crate::{ChecksumFault, Context, Error, Object, Storage, WantedChecksum};
 use rowlock_blobs::{BlobWriter, StagedPart};
+use rowlock_digest::Checksum;
 use rowlock_types::{BucketName, ETag, ObjectKey, UploadId};
 use serde_json::json;
 use std::ops::Range;
@@ -22,6 +23,8 @@ pub struct Part {
     pub size: u64,
     /// When it was stored.
     pub last_modified: OffsetDateTime,
+    /// Its S3 checksum, where it has one.
+    pub checksum: Option<Checksum>,
 }
 
 /// A permitted part that waits for its bytes.
@@ -105,9 +108,12 @@ impl Storage {
         let length = range.end.saturating_sub(range.start);
         let part = self.begin_part(ctx, bucket, key, upload, number, Some(length)).await?;
         let from = source.blob.as_ref().ok_or(Error::NoSuchKey)?;
-        let copied = self.blobs.copy_part(from, range.clone(), &part.pending.blob, number).await?;
-        if let Some(staged) = copied {
-            return detached(part.publish(staged, source.etag.clone(), length)).await;
+        // A checksum takes the bytes.
+        if part.pending.checksum().is_none()
+            && let Some(staged) =
+                self.blobs.copy_part(from, range.clone(), &part.pending.blob, number).await?
+        {
+            return detached(part.publish(staged, source.etag.clone(), length, None)).await;
         }
         let body = self.read_blob(source, range).await?;
         let expected = Expected { length: Some(length), ..Expected::default() };
@@ -120,12 +126,20 @@ impl PartUpload {
     ///
     /// # Errors
     /// As [`crate::Upload::receive`]; [`Error::NoSuchUpload`] when it was aborted meanwhile.
-    pub async fn receive(self, body: UploadStream, expected: Expected) -> Result<Part, Error> {
+    pub async fn receive(self, body: UploadStream, mut expected: Expected) -> Result<Part, Error> {
+        if let Some(WantedChecksum { algorithm, .. }) = self.pending.checksum() {
+            match expected.claimed() {
+                Some(actual) if actual != algorithm => {
+                    return Err(ChecksumFault::Algorithm { expected: algorithm, actual }.into());
+                }
+                _ => expected.compute = Some(algorithm),
+            }
+        }
         let (blob, length) = (&self.pending.blob, expected.length);
         let writer = self.storage.blobs.part_writer(blob, self.number, length);
         let (writer, received) = receive(body, writer, &expected, self.limit).await?;
         let etag = ETag::from_md5(&received.md5());
-        detached(self.finish(writer, etag, received.size)).await
+        detached(self.finish(writer, etag, received.size, received.checksum)).await
     }
 
     /// The part gets its place and its row in one step, under a lock: two writers of one part
@@ -135,9 +149,10 @@ impl PartUpload {
         writer: Box<dyn BlobWriter>,
         etag: ETag,
         size: u64,
+        checksum: Option<Checksum>,
     ) -> Result<Part, Error> {
         let staged: Box<dyn StagedPart> = writer.stage(etag.bare()).await?;
-        self.publish(staged, etag, size).await
+        self.publish(staged, etag, size, checksum).await
     }
 
     async fn publish(
@@ -145,6 +160,7 @@ impl PartUpload {
         staged: Box<dyn StagedPart>,
         etag: ETag,
         size: u64,
+        checksum: Option<Checksum>,
     ) -> Result<Part, Error> {
         let number = i32::try_from(self.number).map_err(|_| Error::InvalidPart(self.number))?;
         let bytes = i64::try_from(size).map_err(|_| Error::InvalidPart(self.number))?;
@@ -152,7 +168,9 @@ impl PartUpload {
         let record = record.ok_or(Error::NoSuchUpload)?;
         // What Complete has to name is the tag that the store gave, where it gives tags.
         let etag = staged.publish().await?.map_or(etag, |given| ETag::new(&given));
-        let last_modified = record.record(&self.ctx.scope(), etag.bare(), bytes).await?;
-        Ok(Part { number: self.number, etag, size, last_modified })
+        let column = checksum.as_ref().map(crate::checksum::to_column);
+        let scope = self.ctx.scope();
+        let last_modified = record.record(&scope, etag.bare(), bytes, column.as_deref()).await?;
+        Ok(Part { number: self.number, etag, size, last_modified, checksum })
     }
 }

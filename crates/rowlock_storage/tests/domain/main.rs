@@ -1,5 +1,6 @@
 //! The domain on a real PostgreSQL (stack and plain) and real files.
 
+mod multipart;
 mod outbox;
 mod support;
 mod wire;

@@ -153,6 +153,8 @@ async fn measure(rig: &Rig, bucket: &BucketName, ctx: &Context) -> Vec<(&'static
                 key: key("copy"),
                 metadata: CopyMetadata::Source,
                 condition: WriteCondition::None,
+                tags: None,
+                checksum: None,
             };
             storage.copy_object(ctx, &object, request).await.unwrap();
         })

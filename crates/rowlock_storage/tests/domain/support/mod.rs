@@ -31,6 +31,8 @@ pub(crate) const ALICE: &str = "11111111-1111-4111-8111-111111111111";
 pub(crate) const BOB: &str = "22222222-2222-4222-8222-222222222222";
 pub(crate) const SERVICE_CLAIMS: &str = r#"{"role":"service_role","iss":"test"}"#;
 
+pub(crate) type Wrap = Box<dyn FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>>;
+
 /// How a rig differs from the usual one.
 pub(crate) struct Plan {
     pub(crate) world: World,
@@ -40,7 +42,7 @@ pub(crate) struct Plan {
     pub(crate) creates_schemas: bool,
     pub(crate) max_object_bytes: Option<u64>,
     /// Puts something between the domain and its files.
-    pub(crate) wrap: Option<Box<dyn FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>>>,
+    pub(crate) wrap: Option<Wrap>,
     /// Puts something between the domain and its database.
     pub(crate) proxied: bool,
     pub(crate) server: Option<&'static TestServer>,
