@@ -49,6 +49,7 @@ impl Credential {
         let malformed = |why| match placement {
             Placement::Header => Refusal::MalformedAuthorization(why),
             Placement::Query => Refusal::InvalidQueryParameter("X-Amz-Credential", why),
+            Placement::Form => Refusal::InvalidFormField("x-amz-credential", why),
         };
         let mut parts = text.rsplitn(5, '/');
         let mut next = || parts.next().unwrap_or_default();
@@ -79,7 +80,7 @@ impl Credential {
 /// is signed with it.
 pub(crate) fn signed_headers(text: &str, placement: Placement) -> Result<Vec<String>, Refusal> {
     let malformed = match placement {
-        Placement::Header => Refusal::MalformedAuthorization(
+        Placement::Header | Placement::Form => Refusal::MalformedAuthorization(
             "SignedHeaders must be lower-case header names, each once, separated by ';'",
         ),
         Placement::Query => Refusal::InvalidQueryParameter(

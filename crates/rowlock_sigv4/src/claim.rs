@@ -12,6 +12,8 @@ pub enum Placement {
     Header,
     /// In the query: a presigned URL.
     Query,
+    /// In the fields of a form (PostObject).
+    Form,
 }
 
 /// What a signed request says about itself. Nothing in it is proved before [`Claim::verify`].

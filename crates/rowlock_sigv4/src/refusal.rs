@@ -38,6 +38,23 @@ pub enum Refusal {
     /// A part of the query signature cannot be read.
     #[error("Error parsing the {0} parameter; {1}")]
     InvalidQueryParameter(&'static str, &'static str),
+    /// A form without one of the fields that sign it.
+    #[error(
+        "Bucket POST must contain a field named '{0}'. If it is specified, please check the order of the fields."
+    )]
+    MissingFormField(&'static str),
+    /// A field of a form is there twice.
+    #[error("The form field {0} may be given only once")]
+    DuplicateFormField(String),
+    /// A field of a form that belongs to its signature cannot be read.
+    #[error("Error parsing the form field {0}; {1}")]
+    InvalidFormField(&'static str, &'static str),
+    /// The policy of a form cannot be read.
+    #[error("Invalid Policy: {0}")]
+    InvalidPolicyDocument(&'static str),
+    /// The policy of a form does not allow what the form says.
+    #[error("Invalid according to Policy: {0}")]
+    AgainstPolicy(String),
     /// `X-Amz-Expires` is no number of seconds from 1 to a week.
     #[error("X-Amz-Expires must be a number of seconds from 1 to 604800 (a week)")]
     ExpiresOutOfRange,
@@ -175,13 +192,19 @@ impl Refusal {
         let by_placement = |placement: &Placement| match placement {
             Placement::Header => "AuthorizationHeaderMalformed",
             Placement::Query => "AuthorizationQueryParametersError",
+            Placement::Form => "InvalidArgument",
         };
         match self {
             Self::SignatureV2 | Self::MissingContentSha256 => "InvalidRequest",
             Self::AlgorithmNotImplemented | Self::PayloadModeNotImplemented => "NotImplemented",
-            Self::HeaderAndQuery | Self::DuplicateHeader(_) | Self::InvalidContentSha256 => {
-                "InvalidArgument"
-            }
+            Self::HeaderAndQuery
+            | Self::DuplicateHeader(_)
+            | Self::InvalidContentSha256
+            | Self::MissingFormField(_)
+            | Self::DuplicateFormField(_)
+            | Self::InvalidFormField(..) => "InvalidArgument",
+            Self::InvalidPolicyDocument(_) => "InvalidPolicyDocument",
+            Self::AgainstPolicy(_) => "AccessDenied",
             Self::MalformedAuthorization(_) => "AuthorizationHeaderMalformed",
             Self::MissingQueryParameter(_)
             | Self::DuplicateQueryParameter(_)
