@@ -12,8 +12,8 @@ def entries(names, prefix='', delimiter='', after=''):
             entry = ('key', name)
         else:
             entry = ('prefix', name[:cut + len(delimiter)])
-        # A folder that begins at or before the marker is passed, also where the marker lies inside it.
-        if after and entry[1].encode() <= after.encode():
+        # The list goes on behind a name; behind a folder where the marker is the folder itself, as pages end.
+        if after and (name.encode() <= after.encode() or entry[1] == after):
             continue
         if not seen or seen[-1] != entry:
             seen.append(entry)
