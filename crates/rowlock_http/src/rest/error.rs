@@ -192,6 +192,7 @@ impl From<StorageError> for RestError {
             }
             StorageError::IncompleteBody
             | StorageError::BadDigest(_)
+            | StorageError::Checksum(_)
             | StorageError::ContentSha256Mismatch
             | StorageError::InvalidPartOrder
             | StorageError::InvalidPart(_)

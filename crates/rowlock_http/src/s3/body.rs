@@ -191,7 +191,7 @@ impl Announced {
             PayloadMode::Hashed(digest) => Some(digest),
             _ => None,
         };
-        let expected = Expected { length, md5, sha256, checksums, trailer };
+        let expected = Expected { length, md5, sha256, checksums, trailer, compute: None };
         Ok(Self { length, expected, trailer_names })
     }
 }

@@ -2,7 +2,7 @@
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>, RFC 9110 section 13.2.2).
 
 use http::HeaderMap;
-use rowlock_storage::WriteCondition;
+use rowlock_storage::{DeleteCondition, WriteCondition};
 use rowlock_types::ETag;
 use time::OffsetDateTime;
 
@@ -114,6 +114,31 @@ pub(crate) fn of_write(headers: &HeaderMap) -> Result<WriteCondition, S3Error> {
     }
 }
 
+/// The condition of a delete: `If-Match: "tag"` or `*`. Times and sizes are conditions of
+/// directory buckets only
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html>).
+pub(crate) fn of_delete(headers: &HeaderMap) -> Result<Option<DeleteCondition>, S3Error> {
+    for name in ["if-none-match", "if-modified-since", "if-unmodified-since"] {
+        if headers.contains_key(name) {
+            return Err(S3Error::header_not_implemented(name));
+        }
+    }
+    let Some(value) = headers.get("if-match") else { return Ok(None) };
+    of_deleted_tag(value.to_str().unwrap_or_default()).map(Some)
+}
+
+/// The same from an entity tag, or `*`.
+pub(crate) fn of_deleted_tag(text: &str) -> Result<DeleteCondition, S3Error> {
+    if text.trim() == "*" {
+        return Ok(DeleteCondition::Exists);
+    }
+    let tags: Vec<ETag> = tags(text).collect();
+    if tags.is_empty() {
+        return Err(S3Error::invalid_argument("If-Match", text, "the entity tag is empty"));
+    }
+    Ok(DeleteCondition::Matches(tags))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,6 +201,17 @@ mod tests {
         let modified = datetime!(2026-11-24 02:04:02 UTC);
         let verdict = Conditions::of_copy_source(&pairs).judge(&ETag::new("abc"), modified);
         assert_eq!(verdict, Verdict::Proceed);
+    }
+
+    #[test]
+    fn deletes() {
+        let of = |pairs: &[(&str, &str)]| of_delete(&headers(pairs)).map_err(|e| e.code());
+        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(of(&[("if-match", "*")]), Ok(Some(DeleteCondition::Exists)));
+        let tag = DeleteCondition::Matches(vec![ETag::new("abc")]);
+        assert_eq!(of(&[("if-match", "abc")]), Ok(Some(tag)));
+        assert_eq!(of(&[("if-match", "")]), Err("InvalidArgument"));
+        assert_eq!(of(&[("if-none-match", "*")]), Err("NotImplemented"));
     }
 
     #[test]

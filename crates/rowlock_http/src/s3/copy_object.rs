@@ -6,6 +6,7 @@ use rowlock_storage::{CopyMetadata, CopyRequest};
 use rowlock_types::RowlockMetadata;
 
 use super::S3Service;
+use super::checksum;
 use super::conditions;
 use super::copy_source::CopySource;
 use super::encode::iso;
@@ -18,29 +19,35 @@ use super::xml::Xml;
 
 pub(crate) async fn handle(s3: &S3Service, request: &S3Request) -> Result<Response<Body>, S3Error> {
     let replace = directive(request, "x-amz-metadata-directive", "Unknown metadata directive.")?;
-    directive(request, "x-amz-tagging-directive", "Unknown tagging directive.")?;
+    let retag = directive(request, "x-amz-tagging-directive", "Unknown tagging directive.")?;
+    let algorithm = checksum::algorithm(&request.headers)?;
     let (bucket, key) = (request.bucket()?, request.key()?);
     let condition = conditions::of_write(&without_read_conditions(request))?;
     let described = Described::read(&request.headers)?;
     let source = CopySource::find(s3, request).await?;
     let key = folder_key(key, source.size == 0)?;
     let redirected = described.extra.website_redirect_location.is_some();
-    if source.bucket == bucket && source.key == key && !replace && !redirected {
+    let changed = replace || redirected || algorithm.is_some();
+    if source.bucket == bucket && source.key == key && !changed {
         return Err(S3Error::invalid_request(
             "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
         ));
     }
+    let tags = retag.then(|| described.extra.tags.clone());
     let copy = CopyRequest {
         bucket,
         key,
         metadata: metadata(replace, described, Facts::from(&source)),
         condition,
+        tags,
+        checksum: algorithm,
     };
     let (storage, context) = (s3.storage().clone(), request.context());
     keep_alive::answer(request, async move {
         let copied = storage.copy_object(&context, &source, copy).await?;
         let mut out = Xml::new("CopyObjectResult");
         out.text("ETag", copied.etag.as_str()).text("LastModified", &iso(copied.last_modified));
+        checksum::write(&mut out, copied.checksum.as_ref());
         Ok(out)
     })
     .await

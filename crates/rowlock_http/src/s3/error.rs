@@ -47,6 +47,7 @@ pub(crate) mod code {
         ACCESS_DENIED "AccessDenied" FORBIDDEN;
         AUTHORIZATION_HEADER_MALFORMED "AuthorizationHeaderMalformed" BAD_REQUEST;
         AUTHORIZATION_QUERY_PARAMETERS_ERROR "AuthorizationQueryParametersError" BAD_REQUEST;
+        BAD_REQUEST "BadRequest" BAD_REQUEST;
         BAD_DIGEST "BadDigest" BAD_REQUEST;
         BUCKET_ALREADY_EXISTS "BucketAlreadyExists" CONFLICT;
         BUCKET_ALREADY_OWNED_BY_YOU "BucketAlreadyOwnedByYou" CONFLICT;
@@ -67,6 +68,7 @@ pub(crate) mod code {
         INVALID_RANGE "InvalidRange" RANGE_NOT_SATISFIABLE;
         INVALID_REQUEST "InvalidRequest" BAD_REQUEST;
         INVALID_STORAGE_CLASS "InvalidStorageClass" BAD_REQUEST;
+        INVALID_TAG "InvalidTag" BAD_REQUEST;
         INVALID_TOKEN "InvalidToken" BAD_REQUEST;
         INVALID_URI "InvalidURI" BAD_REQUEST;
         KEY_TOO_LONG "KeyTooLongError" BAD_REQUEST;
@@ -76,12 +78,24 @@ pub(crate) mod code {
         METHOD_NOT_ALLOWED "MethodNotAllowed" METHOD_NOT_ALLOWED;
         MISSING_CONTENT_LENGTH "MissingContentLength" LENGTH_REQUIRED;
         NOT_IMPLEMENTED "NotImplemented" NOT_IMPLEMENTED;
+        ENCRYPTION_NOT_FOUND "ServerSideEncryptionConfigurationNotFoundError" NOT_FOUND;
         NO_SUCH_BUCKET "NoSuchBucket" NOT_FOUND;
+        NO_SUCH_BUCKET_POLICY "NoSuchBucketPolicy" NOT_FOUND;
+        NO_SUCH_CONFIGURATION "NoSuchConfiguration" NOT_FOUND;
+        NO_SUCH_CORS "NoSuchCORSConfiguration" NOT_FOUND;
         NO_SUCH_KEY "NoSuchKey" NOT_FOUND;
+        NO_SUCH_LIFECYCLE "NoSuchLifecycleConfiguration" NOT_FOUND;
+        NO_SUCH_OBJECT_LOCK "NoSuchObjectLockConfiguration" NOT_FOUND;
+        NO_SUCH_PUBLIC_ACCESS_BLOCK "NoSuchPublicAccessBlockConfiguration" NOT_FOUND;
+        NO_SUCH_TAG_SET "NoSuchTagSet" NOT_FOUND;
         NO_SUCH_UPLOAD "NoSuchUpload" NOT_FOUND;
         NO_SUCH_VERSION "NoSuchVersion" NOT_FOUND;
+        NO_SUCH_WEBSITE "NoSuchWebsiteConfiguration" NOT_FOUND;
+        OBJECT_LOCK_NOT_FOUND "ObjectLockConfigurationNotFoundError" NOT_FOUND;
         OPERATION_ABORTED "OperationAborted" CONFLICT;
+        OWNERSHIP_CONTROLS_NOT_FOUND "OwnershipControlsNotFoundError" NOT_FOUND;
         PRECONDITION_FAILED "PreconditionFailed" PRECONDITION_FAILED;
+        REPLICATION_NOT_FOUND "ReplicationConfigurationNotFoundError" NOT_FOUND;
         REQUEST_TIMEOUT "RequestTimeout" BAD_REQUEST;
         REQUEST_TIME_TOO_SKEWED "RequestTimeTooSkewed" FORBIDDEN;
         SERVICE_UNAVAILABLE "ServiceUnavailable" SERVICE_UNAVAILABLE;
@@ -281,6 +295,7 @@ impl From<StorageError> for S3Error {
                 code::BAD_DIGEST,
                 format!("The {name} you specified did not match what we received."),
             ),
+            StorageError::Checksum(fault) => Self::invalid_request(fault.to_string()),
             StorageError::ContentSha256Mismatch => Self::new(
                 code::SHA256_MISMATCH,
                 "The provided 'x-amz-content-sha256' header does not match what was computed.",

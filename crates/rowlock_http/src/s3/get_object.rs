@@ -5,12 +5,14 @@ use std::ops::Range;
 use axum::body::Body;
 use http::{HeaderMap, Response, StatusCode};
 use rowlock_storage::{BlobBody, Object};
+use rowlock_types::StoredParts;
 
 use super::S3Service;
+use super::checksum;
 use super::conditions::{Conditions, Verdict};
 use super::encode::parse_http_date;
 use super::error::{S3Error, code, precondition_failed};
-use super::object_headers::{Facts, put, put_length, put_overrides, put_validators};
+use super::object_headers::{Facts, put, put_checksum, put_length, put_overrides, put_validators};
 use super::range::{Wanted, resolve};
 use super::request::S3Request;
 use super::response::{empty, set};
@@ -51,10 +53,16 @@ pub(crate) fn decide(
             return Ok((response, None));
         }
     }
-    let (range, partial) = wanted(request, object)?;
+    let Read { range, partial, part } = wanted(request, object)?;
     let mut response = empty(if partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK });
     let headers = response.headers_mut();
     put(object, headers);
+    if checksum::is_asked_for(&request.headers) && (part.is_some() || !partial) {
+        put_checksum(object, part, headers);
+    }
+    if let Some(parts) = parts(object).filter(|_| part.is_some()) {
+        set(headers, "x-amz-mp-parts-count", &parts.count().to_string());
+    }
     put_overrides(&request.query, headers)?;
     put_length(headers, range.end - range.start);
     if partial {
@@ -71,8 +79,24 @@ fn put_content_range(headers: &mut HeaderMap, range: &Range<u64>, size: u64) {
     }
 }
 
-/// The bytes asked for, and whether that makes the answer a 206.
-fn wanted(request: &S3Request, object: Facts<'_>) -> Result<(Range<u64>, bool), S3Error> {
+/// What is to be read.
+struct Read {
+    range: Range<u64>,
+    /// Whether the answer is a 206.
+    partial: bool,
+    /// The part that was asked for by its number.
+    part: Option<u32>,
+}
+
+/// The parts that an object was joined from, where its row tells them; one that was changed by
+/// hand may tell of other bytes than there are.
+fn parts(object: Facts<'_>) -> Option<&StoredParts> {
+    let parts = object.metadata.rowlock.as_ref()?.parts.as_ref()?;
+    let end = parts.range(parts.count())?.end;
+    (end == object.size).then_some(parts)
+}
+
+fn wanted(request: &S3Request, object: Facts<'_>) -> Result<Read, S3Error> {
     let range = request.header("range");
     if let Some(part) = request.query.filled("partNumber") {
         if range.is_some() {
@@ -80,15 +104,22 @@ fn wanted(request: &S3Request, object: Facts<'_>) -> Result<(Range<u64>, bool), 
                 "Cannot specify both Range header and partNumber query parameter",
             ));
         }
-        // Where the parts of an upload began is not kept: every object counts as one part.
+        // An object that was stored in one piece is its own only part.
+        let parts = parts(object);
+        let count = parts.map_or(1, StoredParts::count);
         return match part.parse::<u32>() {
-            Ok(1) => Ok((0..object.size, true)),
-            Ok(2..=10_000) => Err(S3Error::new(
-                code::INVALID_PART_NUMBER,
-                "The requested partnumber is not satisfiable",
-            )
-            .detail("PartNumberRequested", part)
-            .detail("ActualPartCount", "1")),
+            Ok(number @ 1..=10_000) => {
+                let whole = (number == 1).then_some(0..object.size);
+                let range = parts.map_or(whole, |parts| parts.range(number)).ok_or_else(|| {
+                    S3Error::new(
+                        code::INVALID_PART_NUMBER,
+                        "The requested partnumber is not satisfiable",
+                    )
+                    .detail("PartNumberRequested", part)
+                    .detail("ActualPartCount", count.to_string())
+                })?;
+                Ok(Read { range, partial: true, part: Some(number) })
+            }
             _ => Err(S3Error::invalid_argument(
                 "partNumber",
                 part,
@@ -98,8 +129,8 @@ fn wanted(request: &S3Request, object: Facts<'_>) -> Result<(Range<u64>, bool), 
     }
     let range = range.filter(|_| if_range_holds(request, object));
     match resolve(range, object.size) {
-        Wanted::Whole => Ok((0..object.size, false)),
-        Wanted::Part(range) => Ok((range, true)),
+        Wanted::Whole => Ok(Read { range: 0..object.size, partial: false, part: None }),
+        Wanted::Part(range) => Ok(Read { range, partial: true, part: None }),
         Wanted::Unsatisfiable => {
             Err(S3Error::invalid_range(object.size, range.unwrap_or_default()))
         }
@@ -123,17 +154,42 @@ mod tests {
     use super::super::request::tests::request;
     use super::*;
     use http::{HeaderName, HeaderValue};
+    use rowlock_types::{ChecksumType, RowlockMetadata, StoredChecksum};
+
+    /// A row of ten bytes in three parts, with a composite checksum.
+    fn joined() -> Row {
+        let mut row = Row::new();
+        row.metadata.rowlock = Some(RowlockMetadata {
+            checksum: Some(StoredChecksum {
+                algorithm: "CRC32".to_owned(),
+                value: "y/Q5Jg==-3".to_owned(),
+                kind: ChecksumType::Composite,
+            }),
+            parts: Some(StoredParts::new([4, 4, 2], Some("A".repeat(16)))),
+            tags: [("a".to_owned(), "b".to_owned())].into(),
+            ..RowlockMetadata::default()
+        });
+        row
+    }
+
+    fn read_joined(query: &str, headers: &[(&str, &str)]) -> Decided {
+        read_row(&joined(), query, headers)
+    }
 
     type Decided = Result<(Response<Body>, Option<Range<u64>>), &'static str>;
 
     fn read(query: &str, headers: &[(&str, &str)]) -> Decided {
+        read_row(&Row::new(), query, headers)
+    }
+
+    fn read_row(row: &Row, query: &str, headers: &[(&str, &str)]) -> Decided {
         let mut request = request();
         request.query = Query::parse(query).unwrap();
         for (name, value) in headers {
             let name = name.parse::<HeaderName>().unwrap();
             request.headers.insert(name, HeaderValue::from_str(value).unwrap());
         }
-        decide(&request, Row::new().facts()).map_err(|error| error.code())
+        decide(&request, row.facts()).map_err(|error| error.code())
     }
 
     fn bytes(query: &str, headers: &[(&str, &str)]) -> (u16, Range<u64>, Response<Body>) {
@@ -163,6 +219,41 @@ mod tests {
         assert_eq!(read("partNumber=0", &[]).err(), Some("InvalidArgument"));
         let both = read("partNumber=1", &[("range", "bytes=0-1")]);
         assert_eq!(both.err(), Some("InvalidRequest"));
+    }
+
+    #[test]
+    fn parts_of_a_joined_object() {
+        let part = |number: u32| read_joined(&format!("partNumber={number}"), &[]).unwrap();
+        let (response, range) = part(2);
+        assert_eq!((response.status().as_u16(), range), (206, Some(4..8)));
+        assert_eq!(response.headers()["content-range"], "bytes 4-7/10");
+        assert_eq!(response.headers()["x-amz-mp-parts-count"], "3");
+        assert_eq!(part(3).1, Some(8..10));
+        assert_eq!(read_joined("partNumber=4", &[]).err(), Some("InvalidPartNumber"));
+        let (whole, _) = read_joined("", &[]).unwrap();
+        assert!(!whole.headers().contains_key("x-amz-mp-parts-count"));
+        assert_eq!(whole.headers()["x-amz-tagging-count"], "1");
+        // A row that tells of other bytes than there are.
+        let mut odd = joined();
+        odd.metadata.rowlock.as_mut().unwrap().parts = Some(StoredParts::new([4, 4], None));
+        assert_eq!(read_row(&odd, "partNumber=1", &[]).unwrap().1, Some(0..10));
+    }
+
+    #[test]
+    fn checksums_on_request() {
+        let name = "x-amz-checksum-crc32";
+        let mode = ("x-amz-checksum-mode", "ENABLED");
+        let value = |query: &str, headers: &[(&str, &str)]| {
+            let (response, _) = read_joined(query, headers).unwrap();
+            let value = response.headers().get(name).cloned();
+            value.map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(value("", &[]), None);
+        assert_eq!(value("", &[mode]).as_deref(), Some("y/Q5Jg==-3"));
+        assert_eq!(value("", &[mode, ("range", "bytes=0-3")]), None);
+        assert_eq!(value("partNumber=1", &[mode]).as_deref(), Some("AAAAAA=="));
+        let (response, _) = read_joined("", &[mode]).unwrap();
+        assert_eq!(response.headers()["x-amz-checksum-type"], "COMPOSITE");
     }
 
     #[test]

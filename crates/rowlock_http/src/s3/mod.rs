@@ -6,6 +6,7 @@
 
 mod authenticate;
 mod body;
+mod checksum;
 mod conditions;
 mod copy_object;
 mod copy_source;
@@ -15,12 +16,15 @@ mod delete_object;
 mod delete_objects;
 mod encode;
 mod error;
+mod get_acl;
 mod get_bucket_location;
 mod get_object;
+mod get_object_attributes;
 mod head_bucket;
 mod head_object;
 mod keep_alive;
 mod list_buckets;
+mod list_object_versions;
 mod list_objects;
 mod list_objects_v2;
 mod listing;
@@ -33,9 +37,13 @@ mod range;
 mod request;
 mod response;
 mod router;
+mod sub_resource;
+mod tagging;
+mod tags;
 mod unsupported;
 mod xml;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -159,7 +167,11 @@ impl S3Service {
             Err(error) => return Err((body, error)),
         };
         let Chosen { operation, named, headers, query } = chosen;
-        let body = RequestBody::new(body, &headers, who.payload, who.context)?;
+        let of_body = match operation {
+            Route::CompleteMultipartUpload => Cow::Owned(checksum::without_values(&headers)),
+            _ => Cow::Borrowed(&headers),
+        };
+        let body = RequestBody::new(body, &of_body, who.payload, who.context)?;
         let scheme = match parts.headers.get("x-forwarded-proto").map(HeaderValue::as_bytes) {
             Some(b"https") => "https",
             _ => "http",
@@ -208,6 +220,18 @@ impl S3Service {
             Route::HeadBucket => head_bucket::handle(self, request).await,
             Route::DeleteBucket => delete_bucket::handle(self, request).await,
             Route::GetBucketLocation => get_bucket_location::handle(self, request).await,
+            Route::GetBucketAcl => get_acl::of_bucket(self, request).await,
+            Route::GetBucketTagging => tagging::get_of_bucket(self, request).await,
+            Route::PutBucketTagging => tagging::put_of_bucket(self, request, body).await,
+            Route::DeleteBucketTagging => tagging::delete_of_bucket(self, request).await,
+            Route::ReadBucket(which) => sub_resource::of_bucket(self, request, which).await,
+            Route::ListObjectVersions => list_object_versions::handle(self, request).await,
+            Route::GetObjectAcl => get_acl::of_object(self, request).await,
+            Route::GetObjectAttributes => get_object_attributes::handle(self, request).await,
+            Route::GetObjectTagging => tagging::get_of_object(self, request).await,
+            Route::PutObjectTagging => tagging::put_of_object(self, request, body).await,
+            Route::DeleteObjectTagging => tagging::delete_of_object(self, request).await,
+            Route::ReadObject(which) => sub_resource::of_object(self, request, which).await,
             Route::ListObjects => list_objects::handle(self, request).await,
             Route::ListObjectsV2 => list_objects_v2::handle(self, request).await,
             Route::DeleteObjects => delete_objects::handle(self, request, body).await,

@@ -1,7 +1,7 @@
 //! The headers that travel with an object: read from a write, put into the answer of a read.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use rowlock_storage::Object;
+use rowlock_storage::{Object, part_checksum};
 use rowlock_types::{ETag, ObjectMetadata, RowlockMetadata, UserMetadata};
 use time::OffsetDateTime;
 
@@ -9,6 +9,7 @@ use super::encode::{http_date, metadata_in, metadata_out};
 use super::error::{S3Error, code};
 use super::query::Query;
 use super::response::set;
+use super::{checksum, tags};
 
 const META: &str = "x-amz-meta-";
 /// The most bytes that names and values of user metadata may have together
@@ -29,7 +30,7 @@ impl Described {
     /// Reads the headers of PutObject, CopyObject and CreateMultipartUpload.
     ///
     /// # Errors
-    /// MetadataTooLarge.
+    /// MetadataTooLarge, or what is wrong with tags.
     pub(crate) fn read(headers: &HeaderMap) -> Result<Self, S3Error> {
         let text = |name: &str| {
             let text = headers.get(name).map(|value| metadata_in(value.as_bytes()));
@@ -45,6 +46,8 @@ impl Described {
                 content_language: text("content-language"),
                 expires: text("expires"),
                 website_redirect_location: text("x-amz-website-redirect-location"),
+                tags: tags::of_header(headers)?.unwrap_or_default(),
+                ..RowlockMetadata::default()
             },
         })
     }
@@ -134,8 +137,26 @@ pub(crate) fn put(object: Facts<'_>, headers: &mut HeaderMap) {
                 set(headers, name, value);
             }
         }
+        if !extra.tags.is_empty() {
+            set(headers, "x-amz-tagging-count", &extra.tags.len().to_string());
+        }
     }
     put_user_metadata(object, headers);
+}
+
+/// Puts the checksum of what is read into an answer: of a part (counted from 1), or of the whole.
+pub(crate) fn put_checksum(object: Facts<'_>, part: Option<u32>, headers: &mut HeaderMap) {
+    let Some(extra) = &object.metadata.rowlock else { return };
+    let Some(sum) = &extra.checksum else { return };
+    match (part, &extra.parts) {
+        (Some(number), Some(parts)) => {
+            if let Some(own) = part_checksum(sum, parts, number) {
+                checksum::put_part(headers, &own);
+                set(headers, "x-amz-checksum-type", sum.kind.as_str());
+            }
+        }
+        _ => checksum::put(headers, sum),
+    }
 }
 
 /// Metadata that no header can carry is counted (`x-amz-missing-meta`).

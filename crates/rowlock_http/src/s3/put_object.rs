@@ -7,6 +7,7 @@ use rowlock_types::{KeyRules, ObjectKey};
 
 use super::S3Service;
 use super::body::{RequestBody, require_length};
+use super::checksum;
 use super::conditions;
 use super::error::S3Error;
 use super::object_headers::Described;
@@ -29,6 +30,9 @@ pub(crate) async fn handle(
     let stored = upload.receive(stream, expected).await?;
     let mut response = empty(StatusCode::OK);
     set(response.headers_mut(), "etag", stored.etag.as_str());
+    if let Some(sum) = &stored.checksum {
+        checksum::put(response.headers_mut(), sum);
+    }
     Ok(response)
 }
 

@@ -10,6 +10,7 @@ use rowlock_types::Operation;
 
 use super::error::{S3Error, code};
 use super::query::Query;
+use super::sub_resource::{BucketAnswer, ObjectAnswer};
 
 /// What a path names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,9 +31,23 @@ pub(crate) enum Route {
     HeadBucket,
     DeleteBucket,
     GetBucketLocation,
+    GetBucketAcl,
+    GetBucketTagging,
+    PutBucketTagging,
+    DeleteBucketTagging,
+    /// A sub-resource of a bucket that has one answer only.
+    ReadBucket(BucketAnswer),
     ListObjects,
     ListObjectsV2,
+    ListObjectVersions,
     DeleteObjects,
+    GetObjectAcl,
+    GetObjectAttributes,
+    GetObjectTagging,
+    PutObjectTagging,
+    DeleteObjectTagging,
+    /// A sub-resource of an object that has one answer only.
+    ReadObject(ObjectAnswer),
     HeadObject,
     GetObject,
     PutObject,
@@ -56,7 +71,20 @@ impl Route {
             Self::HeadBucket => Operation::S3BucketHead,
             Self::DeleteBucket => Operation::S3BucketDelete,
             Self::GetBucketLocation => Operation::S3BucketGetLocation,
-            Self::ListObjects | Self::ListObjectsV2 => Operation::S3ObjectList,
+            Self::GetBucketAcl => Operation::S3BucketGet,
+            Self::GetBucketTagging => Operation::S3BucketGetTagging,
+            Self::PutBucketTagging => Operation::S3BucketPutTagging,
+            Self::DeleteBucketTagging => Operation::S3BucketDeleteTagging,
+            Self::ReadBucket(BucketAnswer::Versioning) => Operation::S3BucketGetVersioning,
+            Self::ReadBucket(_) => Operation::S3BucketGet,
+            Self::ListObjects | Self::ListObjectsV2 | Self::ListObjectVersions => {
+                Operation::S3ObjectList
+            }
+            Self::GetObjectAttributes => Operation::S3ObjectGetAttributes,
+            Self::GetObjectTagging => Operation::S3ObjectGetTagging,
+            Self::PutObjectTagging => Operation::S3ObjectPutTagging,
+            Self::DeleteObjectTagging => Operation::S3ObjectDeleteTagging,
+            Self::GetObjectAcl | Self::ReadObject(_) => Operation::S3ObjectInfo,
             Self::DeleteObjects => Operation::S3ObjectDeleteMany,
             Self::HeadObject => Operation::S3ObjectInfo,
             Self::GetObject => Operation::S3ObjectGet,
@@ -149,6 +177,7 @@ const PARAMETERS: &[&str] = &[
     "response-expires",
     "start-after",
     "upload-id-marker",
+    "version-id-marker",
     "versionId",
     "x-id",
     // A gateway in front may pass the key of its own check.
@@ -174,6 +203,16 @@ pub(crate) fn route(
         ("HEAD", Bucket, []) => Route::HeadBucket,
         ("DELETE", Bucket, []) => Route::DeleteBucket,
         ("GET", Bucket, ["location"]) => Route::GetBucketLocation,
+        ("GET", Bucket, ["acl"]) => Route::GetBucketAcl,
+        ("GET", Bucket, ["tagging"]) => Route::GetBucketTagging,
+        ("PUT", Bucket, ["tagging"]) => Route::PutBucketTagging,
+        ("DELETE", Bucket, ["tagging"]) => Route::DeleteBucketTagging,
+        ("GET", Bucket, ["versions"]) => Route::ListObjectVersions,
+        ("GET", Object, ["acl"]) => Route::GetObjectAcl,
+        ("GET", Object, ["attributes"]) => Route::GetObjectAttributes,
+        ("GET", Object, ["tagging"]) => Route::GetObjectTagging,
+        ("PUT", Object, ["tagging"]) => Route::PutObjectTagging,
+        ("DELETE", Object, ["tagging"]) => Route::DeleteObjectTagging,
         ("GET", Bucket, ["uploads"]) => Route::ListMultipartUploads,
         ("POST", Bucket, ["delete"]) => Route::DeleteObjects,
         ("GET", Bucket, []) => match list_type {
@@ -195,6 +234,12 @@ pub(crate) fn route(
         ("POST", Object, ["uploads"]) => Route::CreateMultipartUpload,
         ("POST", Object, ["uploadId"]) => Route::CompleteMultipartUpload,
         ("GET", Object, ["uploadId"]) => Route::ListParts,
+        ("GET", Bucket, [sub]) if BucketAnswer::of(sub).is_some() => {
+            BucketAnswer::of(sub).map_or(Route::HeadBucket, Route::ReadBucket)
+        }
+        ("GET", Object, [sub]) if ObjectAnswer::of(sub).is_some() => {
+            ObjectAnswer::of(sub).map_or(Route::HeadObject, Route::ReadObject)
+        }
         ("GET" | "HEAD" | "PUT" | "POST" | "DELETE", _, subs) => {
             return Err(not_implemented(method, level, subs));
         }
@@ -257,6 +302,14 @@ mod tests {
             ("GET", Bucket, "list-type=2&prefix=a", Route::ListObjectsV2),
             ("GET", Bucket, "list-type=2&cacheNonce=17", Route::ListObjectsV2),
             ("GET", Bucket, "uploads=&prefix=nope", Route::ListMultipartUploads),
+            ("GET", Bucket, "acl", Route::GetBucketAcl),
+            ("GET", Bucket, "versions&key-marker=a&version-id-marker=", Route::ListObjectVersions),
+            ("GET", Bucket, "versioning", Route::ReadBucket(BucketAnswer::Versioning)),
+            ("GET", Bucket, "metrics&id=x", Route::ReadBucket(BucketAnswer::Metrics)),
+            ("PUT", Bucket, "tagging", Route::PutBucketTagging),
+            ("GET", Object, "attributes", Route::GetObjectAttributes),
+            ("PUT", Object, "tagging=", Route::PutObjectTagging),
+            ("GET", Object, "retention", Route::ReadObject(ObjectAnswer::Retention)),
             ("POST", Bucket, "delete", Route::DeleteObjects),
             ("HEAD", Object, "", Route::HeadObject),
             ("GET", Object, "partNumber=1&versionId=null", Route::GetObject),
@@ -282,7 +335,17 @@ mod tests {
     #[test]
     fn no_sub_resource_falls_through() {
         use Level::{Bucket, Object, Service};
-        let implemented = [
+        let mut implemented = vec![
+            ("GET", Bucket, "acl"),
+            ("GET", Bucket, "tagging"),
+            ("PUT", Bucket, "tagging"),
+            ("DELETE", Bucket, "tagging"),
+            ("GET", Bucket, "versions"),
+            ("GET", Object, "acl"),
+            ("GET", Object, "attributes"),
+            ("GET", Object, "tagging"),
+            ("PUT", Object, "tagging"),
+            ("DELETE", Object, "tagging"),
             ("GET", Bucket, "location"),
             ("GET", Bucket, "uploads"),
             ("POST", Bucket, "delete"),
@@ -292,6 +355,14 @@ mod tests {
             ("DELETE", Object, "uploadId"),
             ("GET", Object, "uploadId"),
         ];
+        for sub in SUB_RESOURCES {
+            if BucketAnswer::of(sub).is_some() {
+                implemented.push(("GET", Bucket, sub));
+            }
+            if ObjectAnswer::of(sub).is_some() {
+                implemented.push(("GET", Object, sub));
+            }
+        }
         for level in [Service, Bucket, Object] {
             for method in ["GET", "HEAD", "PUT", "POST", "DELETE"] {
                 for sub in SUB_RESOURCES.iter().chain(&["brandNewFeature"]) {

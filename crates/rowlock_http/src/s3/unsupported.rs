@@ -25,7 +25,6 @@ const NOT_IMPLEMENTED: &[&str] = &[
     "x-amz-server-side-encryption-customer-algorithm",
     "x-amz-server-side-encryption-customer-key",
     "x-amz-server-side-encryption-customer-key-md5",
-    "x-amz-tagging",
     "x-amz-write-offset-bytes",
 ];
 

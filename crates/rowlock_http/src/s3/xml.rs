@@ -50,6 +50,13 @@ impl Xml {
         self
     }
 
+    /// Opens an element with attributes, written out by the caller.
+    pub(crate) fn open_with(&mut self, tag: &'static str, attributes: &str) -> &mut Self {
+        self.out.push_str(&format!("<{tag} {attributes}>"));
+        self.open.push(tag);
+        self
+    }
+
     /// Closes the element opened last.
     pub(crate) fn close(&mut self) -> &mut Self {
         if let Some(tag) = self.open.pop() {

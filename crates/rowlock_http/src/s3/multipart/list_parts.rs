@@ -5,6 +5,7 @@ use http::Response;
 use rowlock_storage::ListPartsPage;
 
 use crate::s3::S3Service;
+use crate::s3::checksum;
 use crate::s3::encode::{iso, listed};
 use crate::s3::error::S3Error;
 use crate::s3::request::S3Request;
@@ -42,21 +43,27 @@ fn write(out: &mut Xml, page: &ListPartsPage, after: u32, max: usize, tenant: &s
         out.value("NextPartNumberMarker", last.number);
     }
     out.value("MaxParts", max).value("IsTruncated", page.truncated && max > 0);
+    if let Some(wanted) = page.checksum {
+        out.text("ChecksumAlgorithm", wanted.algorithm.name())
+            .text("ChecksumType", wanted.kind.as_str());
+    }
     for part in &page.parts {
         out.open("Part")
             .value("PartNumber", part.number)
             .text("LastModified", &iso(part.last_modified))
             .text("ETag", part.etag.as_str())
-            .value("Size", part.size)
-            .close();
+            .value("Size", part.size);
+        checksum::write_part(out, part.checksum.as_ref());
+        out.close();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rowlock_storage::Part;
-    use rowlock_types::ETag;
+    use rowlock_digest::{Algorithm, Checksum};
+    use rowlock_storage::{Part, WantedChecksum};
+    use rowlock_types::{ChecksumType, ETag};
     use time::macros::datetime;
 
     #[test]
@@ -67,13 +74,18 @@ mod tests {
                 etag: ETag::new("abc"),
                 size: 5,
                 last_modified: datetime!(2026-11-24 02:04:02.635 UTC),
+                checksum: Checksum::parse(Algorithm::Crc32, "y/Q5Jg==").ok(),
             }],
             truncated: true,
             owner: None,
+            checksum: Some(WantedChecksum {
+                algorithm: Algorithm::Crc32,
+                kind: ChecksumType::Composite,
+            }),
         };
         let mut out = Xml::bare();
         write(&mut out, &page, 2, 1, "stub");
         let text = out.finish();
-        assert!(text.ends_with("<Initiator><ID>stub</ID></Initiator><Owner><ID>stub</ID></Owner><StorageClass>STANDARD</StorageClass><PartNumberMarker>2</PartNumberMarker><NextPartNumberMarker>3</NextPartNumberMarker><MaxParts>1</MaxParts><IsTruncated>true</IsTruncated><Part><PartNumber>3</PartNumber><LastModified>2026-11-24T02:04:02.635Z</LastModified><ETag>\"abc\"</ETag><Size>5</Size></Part>"), "{text}");
+        assert!(text.ends_with("<Initiator><ID>stub</ID></Initiator><Owner><ID>stub</ID></Owner><StorageClass>STANDARD</StorageClass><PartNumberMarker>2</PartNumberMarker><NextPartNumberMarker>3</NextPartNumberMarker><MaxParts>1</MaxParts><IsTruncated>true</IsTruncated><ChecksumAlgorithm>CRC32</ChecksumAlgorithm><ChecksumType>COMPOSITE</ChecksumType><Part><PartNumber>3</PartNumber><LastModified>2026-11-24T02:04:02.635Z</LastModified><ETag>\"abc\"</ETag><Size>5</Size><ChecksumCRC32>y/Q5Jg==</ChecksumCRC32></Part>"), "{text}");
     }
 }

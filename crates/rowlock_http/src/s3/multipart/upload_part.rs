@@ -5,6 +5,7 @@ use http::{Response, StatusCode};
 
 use crate::s3::S3Service;
 use crate::s3::body::{RequestBody, require_length};
+use crate::s3::checksum;
 use crate::s3::error::S3Error;
 use crate::s3::request::S3Request;
 use crate::s3::response::{empty, set};
@@ -25,5 +26,8 @@ pub(crate) async fn handle(
     let part = waiting.receive(stream, expected).await?;
     let mut response = empty(StatusCode::OK);
     set(response.headers_mut(), "etag", part.etag.as_str());
+    if let Some(sum) = &part.checksum {
+        checksum::put_part(response.headers_mut(), sum);
+    }
     Ok(response)
 }

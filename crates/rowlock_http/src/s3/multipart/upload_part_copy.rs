@@ -6,6 +6,7 @@ use axum::body::Body;
 use http::Response;
 
 use crate::s3::S3Service;
+use crate::s3::checksum;
 use crate::s3::copy_source::CopySource;
 use crate::s3::encode::iso;
 use crate::s3::error::S3Error;
@@ -25,6 +26,7 @@ pub(crate) async fn handle(s3: &S3Service, request: &S3Request) -> Result<Respon
             storage.copy_part(&context, &bucket, &key, &upload, number, &source, range).await?;
         let mut out = Xml::new("CopyPartResult");
         out.text("ETag", part.etag.as_str()).text("LastModified", &iso(part.last_modified));
+        checksum::write_part(&mut out, part.checksum.as_ref());
         Ok(out)
     })
     .await
