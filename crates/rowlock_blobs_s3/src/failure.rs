@@ -1,0 +1,184 @@
+//! What the service, or the way to it, answered instead of success.
+
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use rowlock_blobs::Error;
+use std::error::Error as StdError;
+use std::io;
+
+/// One failed request.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    /// The HTTP status, where there was an answer.
+    pub(crate) status: Option<u16>,
+    /// The service's error code, or our own word where there was none.
+    pub(crate) code: String,
+    /// What was said, for the operator.
+    pub(crate) detail: String,
+    /// The `Date` of the answer.
+    pub(crate) date: Option<String>,
+    /// The region that the service named.
+    pub(crate) region: Option<String>,
+}
+
+/// Our own words.
+pub(crate) const NO_CREDENTIALS: &str = "no credentials";
+pub(crate) const UNREACHABLE: &str = "not reachable";
+pub(crate) const TIMEOUT: &str = "no answer in time";
+pub(crate) const UNREADABLE: &str = "an answer that is not S3's";
+
+/// Codes under which the same request may succeed the next time.
+const PASSING: &[&str] = &[
+    TIMEOUT,
+    UNREACHABLE,
+    UNREADABLE,
+    "SlowDown",
+    "InternalError",
+    "ServiceUnavailable",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+    "RequestLimitExceeded",
+    "BandwidthLimitExceeded",
+    "OperationAborted",
+    // The body was changed on its way.
+    "BadDigest",
+    "IncompleteBody",
+    "XAmzContentSHA256Mismatch",
+    "XAmzContentChecksumMismatch",
+];
+
+/// Codes of a store that has no room.
+const FULL: &[&str] = &["XMinioStorageFull", "StorageFull", "QuotaExceeded", "EntityQuotaExceeded"];
+
+/// Codes that are the operator's to mend: to clients the store is not available.
+const OPERATORS: &[&str] = &[
+    NO_CREDENTIALS,
+    "NoSuchBucket",
+    "AccessDenied",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "RequestTimeTooSkewed",
+    "AuthorizationHeaderMalformed",
+    "PermanentRedirect",
+];
+
+impl Failure {
+    fn of(code: &str, detail: String) -> Self {
+        Self { status: None, code: code.to_owned(), detail, date: None, region: None }
+    }
+
+    /// Whether the same request may succeed the next time.
+    pub(crate) fn passes(&self) -> bool {
+        PASSING.contains(&self.code.as_str())
+            || self.status.is_some_and(|s| matches!(s, 408 | 429 | 500 | 502 | 503 | 504))
+    }
+
+    /// Whether the service has too much to do.
+    pub(crate) fn is_throttle(&self) -> bool {
+        matches!(self.status, Some(429 | 503)) || self.code.contains("Throttl")
+    }
+
+    /// Whether nothing is there under the key.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self.code.as_str(), "NoSuchKey" | "NotFound" | "NoSuchVersion")
+            || self.status == Some(404)
+                && !matches!(self.code.as_str(), "NoSuchBucket" | "NoSuchUpload")
+    }
+
+    /// Whether it is the newer checksums that the service does not take.
+    pub(crate) fn refuses_checksums(&self) -> bool {
+        let text = self.detail.to_ascii_lowercase();
+        let about = text.contains("checksum") || text.contains("x-amz-sdk");
+        self.code == "NotImplemented"
+            || matches!(self.code.as_str(), "InvalidArgument" | "InvalidRequest") && about
+            || self.status == Some(501)
+    }
+
+    /// As the trait's error.
+    pub(crate) fn error(&self, doing: &'static str) -> Error {
+        if self.is_not_found() {
+            return Error::NotFound;
+        }
+        if FULL.contains(&self.code.as_str()) || self.status == Some(507) {
+            return Error::Full;
+        }
+        let why = match self.status {
+            Some(status) => format!("{}, {status}", self.code),
+            None => self.code.clone(),
+        };
+        tracing::debug!(doing, code = %self.code, detail = %self.detail, "the store refused");
+        if self.passes() || OPERATORS.contains(&self.code.as_str()) {
+            Error::Unavailable { doing, why }
+        } else {
+            Error::Io { doing, source: io::Error::other(why) }
+        }
+    }
+}
+
+impl<E> From<SdkError<E, HttpResponse>> for Failure
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    fn from(error: SdkError<E, HttpResponse>) -> Self {
+        let detail = DisplayErrorContext(&error).to_string();
+        match &error {
+            SdkError::ServiceError(context) => {
+                let answer = context.raw();
+                let status = answer.status().as_u16();
+                let header = |name| answer.headers().get(name).map(str::to_owned);
+                let code = match context.err().code() {
+                    Some(code) => code.to_owned(),
+                    // Answers to HEAD have no body: all there is is the status.
+                    None => match status {
+                        301 | 307 => "PermanentRedirect".to_owned(),
+                        403 => "AccessDenied".to_owned(),
+                        404 => "NotFound".to_owned(),
+                        501 => "NotImplemented".to_owned(),
+                        _ => UNREADABLE.to_owned(),
+                    },
+                };
+                let region = header("x-amz-bucket-region").or_else(|| named_region(&detail));
+                let message = context.err().message().unwrap_or_default().to_owned();
+                Self { status: Some(status), code, detail: message, date: header("date"), region }
+            }
+            SdkError::ResponseError(context) => Self {
+                status: Some(context.raw().status().as_u16()),
+                ..Self::of(UNREADABLE, detail)
+            },
+            SdkError::TimeoutError(_) => Self::of(TIMEOUT, detail),
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+                Self::of(TIMEOUT, deepest(&error))
+            }
+            SdkError::DispatchFailure(_) if mentions_credentials(&detail) => {
+                Self::of(NO_CREDENTIALS, detail)
+            }
+            SdkError::DispatchFailure(_) => Self::of(UNREACHABLE, deepest(&error)),
+            _ if mentions_credentials(&detail) => Self::of(NO_CREDENTIALS, detail),
+            _ => Self::of("a request that cannot be made", detail),
+        }
+    }
+}
+
+fn mentions_credentials(detail: &str) -> bool {
+    detail.contains("credential") || detail.contains("identity")
+}
+
+/// The region that `AuthorizationHeaderMalformed` says to expect.
+fn named_region(detail: &str) -> Option<String> {
+    let rest = detail.split_once("expecting '")?.1;
+    let region = rest.split_once('\'')?.0;
+    (!region.is_empty() && region.len() < 64).then(|| region.to_owned())
+}
+
+/// The innermost reason: "connection refused" rather than "dispatch failure".
+fn deepest(error: &(dyn StdError + 'static)) -> String {
+    let mut at = error;
+    while let Some(inner) = at.source() {
+        at = inner;
+    }
+    at.to_string()
+}

@@ -1,0 +1,260 @@
+//! Multipart uploads in the service.
+
+use crate::failure::Failure;
+use crate::piece::Buffered;
+use crate::read;
+use crate::retry::retrying;
+use crate::store::{Inner, LONG_WORK};
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::operation::complete_multipart_upload::CompleteMultipartUploadOutput;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rowlock_blobs::{BlobAttributes, Error, PartInfo};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// How long the parts of an upload may be tried again: others are done already.
+const PART_PATIENCE: Duration = Duration::from_secs(90);
+
+/// A tag without its quotes.
+pub(crate) fn bare(etag: Option<&str>) -> String {
+    etag.unwrap_or_default().trim_matches('"').to_owned()
+}
+
+/// Time limits of what the service works long at.
+pub(crate) fn long_work() -> aws_sdk_s3::config::Builder {
+    let limits = TimeoutConfig::builder().read_timeout(LONG_WORK).build();
+    aws_sdk_s3::config::Builder::new().timeout_config(limits)
+}
+
+/// Begins an upload and returns its id.
+pub(crate) async fn create(
+    store: &Inner,
+    key: &str,
+    attributes: &BlobAttributes,
+) -> Result<String, Error> {
+    let mut uncertain = false;
+    let created = retrying(store.patience(), |attempt| {
+        uncertain = attempt > 0;
+        let request = store
+            .client
+            .create_multipart_upload()
+            .bucket(store.bucket())
+            .key(key)
+            .set_content_type(attributes.content_type.clone())
+            .set_cache_control(attributes.cache_control.clone());
+        async move { request.send().await.map_err(Failure::from) }
+    })
+    .await
+    .map_err(|failure| failure.error("beginning an upload"))?;
+    let id = created
+        .upload_id
+        .filter(|id| !id.is_empty())
+        .ok_or(Error::Unavailable { doing: "beginning an upload", why: "no id".into() })?;
+    // An answer that got lost has left an upload of which only the service knows the id.
+    if uncertain && let Err(error) = abort_all(store, key, Some(&id)).await {
+        tracing::warn!(%error, "an upload begun twice could not be removed");
+    }
+    Ok(id)
+}
+
+/// Sends a part that is held, as often as it takes. `md5` is its digest.
+pub(crate) async fn put_part(
+    store: &Inner,
+    key: &str,
+    id: &str,
+    number: i32,
+    piece: &Buffered,
+    md5: [u8; 16],
+) -> Result<String, Error> {
+    let length = i64::try_from(piece.len()).unwrap_or(i64::MAX);
+    let sent = retrying(PART_PATIENCE.max(store.patience()), |_| {
+        let request = store
+            .client
+            .upload_part()
+            .bucket(store.bucket())
+            .key(key)
+            .upload_id(id)
+            .part_number(number)
+            .content_length(length)
+            .content_md5(STANDARD.encode(md5))
+            .body(piece.body());
+        async move { request.send().await.map_err(Failure::from) }
+    })
+    .await
+    .map_err(|failure| failure.error("sending a part"))?;
+    Ok(bare(sent.e_tag()))
+}
+
+/// What parts were joined into.
+pub(crate) struct Joined {
+    pub(crate) size: u64,
+    pub(crate) etag: String,
+}
+
+/// Joins parts; answers the same when it has done so already.
+pub(crate) async fn complete(
+    store: &Inner,
+    key: &str,
+    id: &str,
+    parts: &[PartInfo],
+    attributes: &BlobAttributes,
+) -> Result<Joined, Error> {
+    const DOING: &str = "joining parts";
+    let size = parts.iter().map(|part| part.size).sum();
+    // Empty parts were never sent.
+    let parts: Vec<&PartInfo> = parts.iter().filter(|part| part.size > 0).collect();
+    let parts = parts.as_slice();
+    if parts.is_empty() {
+        let etag = put_empty(store, key, attributes).await.map_err(|it| it.error(DOING))?;
+        abort(store, key, id).await?;
+        return Ok(Joined { size, etag });
+    }
+    match join(store, key, id, parts).await {
+        Ok(joined) => Ok(Joined { size, etag: bare(joined.e_tag()) }),
+        Err(failure) if failure.code == "NoSuchUpload" || failure.status == Some(404) => {
+            match read::head(store, key).await {
+                Ok(found) if found.size == size => Ok(Joined { size, etag: found.etag }),
+                Ok(found) => Err(Error::WrongLength { expected: size, found: found.size }),
+                Err(failure) => Err(failure.error(DOING)),
+            }
+        }
+        Err(failure) if failure.code == "InvalidPart" => {
+            // Not every service lists parts in a way that can be read; any one may be it then.
+            let last = parts.last().map_or(1, |part| part.number);
+            Err(missing(store, key, id, parts).await.unwrap_or(Error::PartNotFound(last)))
+        }
+        Err(failure) => Err(failure.error(DOING)),
+    }
+}
+
+async fn put_empty(
+    store: &Inner,
+    key: &str,
+    attributes: &BlobAttributes,
+) -> Result<String, Failure> {
+    let put = retrying(store.patience(), |_| {
+        let request = store
+            .client
+            .put_object()
+            .bucket(store.bucket())
+            .key(key)
+            .set_content_type(attributes.content_type.clone())
+            .set_cache_control(attributes.cache_control.clone())
+            .body(ByteStream::from_static(b""));
+        async move { request.send().await.map_err(Failure::from) }
+    });
+    Ok(bare(put.await?.e_tag()))
+}
+
+async fn join(
+    store: &Inner,
+    key: &str,
+    id: &str,
+    parts: &[&PartInfo],
+) -> Result<CompleteMultipartUploadOutput, Failure> {
+    let parts = parts
+        .iter()
+        .map(|part| {
+            CompletedPart::builder()
+                .part_number(i32::try_from(part.number).unwrap_or(i32::MAX))
+                .e_tag(format!("\"{}\"", part.etag))
+                .build()
+        })
+        .collect();
+    let list = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+    retrying(store.patience(), |_| {
+        let request = store
+            .client
+            .complete_multipart_upload()
+            .bucket(store.bucket())
+            .key(key)
+            .upload_id(id)
+            .multipart_upload(list.clone())
+            .customize()
+            .config_override(long_work());
+        async move { request.send().await.map_err(Failure::from) }
+    })
+    .await
+}
+
+/// Which of the parts the service does not have, if it can be found out.
+async fn missing(store: &Inner, key: &str, id: &str, parts: &[&PartInfo]) -> Option<Error> {
+    let mut there = HashMap::new();
+    let mut marker = None;
+    loop {
+        let page = store
+            .client
+            .list_parts()
+            .bucket(store.bucket())
+            .key(key)
+            .upload_id(id)
+            .set_part_number_marker(marker)
+            .send()
+            .await
+            .ok()?;
+        for part in page.parts() {
+            there.insert(part.part_number()?, bare(part.e_tag()));
+        }
+        marker = page.next_part_number_marker().map(str::to_owned);
+        if page.is_truncated() != Some(true) || marker.is_none() {
+            break;
+        }
+    }
+    let lacks = |part: &&&PartInfo| {
+        let number = i32::try_from(part.number).ok();
+        number.and_then(|number| there.get(&number)) != Some(&part.etag)
+    };
+    parts.iter().find(lacks).map(|part| Error::PartNotFound(part.number))
+}
+
+/// Removes an upload and its parts; one that does not exist is a success.
+pub(crate) async fn abort(store: &Inner, key: &str, id: &str) -> Result<(), Error> {
+    let aborted = retrying(store.patience(), |_| {
+        let request =
+            store.client.abort_multipart_upload().bucket(store.bucket()).key(key).upload_id(id);
+        async move { request.send().await.map_err(Failure::from) }
+    })
+    .await;
+    match aborted {
+        Ok(_) => Ok(()),
+        Err(failure) if failure.code == "NoSuchUpload" || failure.is_not_found() => Ok(()),
+        Err(failure) => Err(failure.error("removing an upload")),
+    }
+}
+
+/// Removes every upload of this very key, but for the one named.
+pub(crate) async fn abort_all(store: &Inner, key: &str, but: Option<&str>) -> Result<(), Error> {
+    let mut markers = (None, None);
+    loop {
+        let page = retrying(store.patience(), |_| {
+            let request = store
+                .client
+                .list_multipart_uploads()
+                .bucket(store.bucket())
+                .prefix(key)
+                .set_key_marker(markers.0.clone())
+                .set_upload_id_marker(markers.1.clone());
+            async move { request.send().await.map_err(Failure::from) }
+        })
+        .await
+        .map_err(|failure| failure.error("listing uploads"))?;
+        for upload in page.uploads() {
+            if let (Some(found), Some(id)) = (upload.key(), upload.upload_id())
+                && found == key
+                && Some(id) != but
+            {
+                abort(store, key, id).await?;
+            }
+        }
+        markers = (
+            page.next_key_marker().map(str::to_owned),
+            page.next_upload_id_marker().map(str::to_owned),
+        );
+        if page.is_truncated() != Some(true) || markers.0.is_none() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,270 @@
+use crate::budget::Budget;
+use crate::failure::Failure;
+use crate::layout::Layout;
+use crate::part::PartWriter;
+use crate::settings::{Checksums, Credentials, OpenError, S3Settings};
+use crate::transport::Transport;
+use crate::writer::Writer;
+use crate::{check, copy, delete, multipart, read};
+use async_trait::async_trait;
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::provider_config::ProviderConfig;
+use aws_credential_types::Credentials as Key;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    SharedHttpClient, StalledStreamProtectionConfig,
+};
+use aws_sdk_s3::{Client, Config};
+use rowlock_blobs::{
+    BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, JoinedBlob, MultipartBlob,
+    PartInfo, StagedPart,
+};
+use rowlock_types::UploadId;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// The smallest part that services take, other than as the last (S3 user guide, "Multipart
+/// upload limits").
+pub(crate) const MIN_PART: u64 = 5 << 20;
+/// The most parts of an upload (ibid.).
+pub(crate) const MAX_PARTS: u64 = 10_000;
+/// How long a service may work at joining or copying before it answers.
+pub(crate) const LONG_WORK: Duration = Duration::from_secs(600);
+
+/// Keeps blobs in an S3 service. Cheap to clone.
+#[derive(Clone)]
+pub struct S3Store(pub(crate) Arc<Inner>);
+
+impl fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("S3Store").field(&self.0.settings).finish()
+    }
+}
+
+pub(crate) struct Inner {
+    pub(crate) client: Client,
+    pub(crate) layout: Layout,
+    pub(crate) budget: Budget,
+    pub(crate) settings: S3Settings,
+    /// Found out once: the service takes none of the newer checksums.
+    plain: AtomicBool,
+}
+
+impl S3Store {
+    /// Makes the client. Connects to nothing: whether the service can be used,
+    /// [`S3Store::problem`] tells.
+    ///
+    /// # Errors
+    /// When a name does not fit; see [`OpenError`].
+    pub async fn open(settings: S3Settings) -> Result<Self, OpenError> {
+        let layout = Layout::new(&settings.tenant, settings.separator)?;
+        if settings.bucket.is_empty() || settings.bucket.contains('/') {
+            return Err(OpenError::Bucket);
+        }
+        let http = SharedHttpClient::new(Transport::new(settings.max_sockets, settings.limits));
+        let region = Region::new(settings.region.clone());
+        let credentials = credentials(&settings.credentials, &region, &http).await;
+        let mut config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(region)
+            .http_client(http)
+            .credentials_provider(credentials)
+            .force_path_style(settings.force_path_style)
+            // Attempts are ours (`retry`), and so are the time limits (`transport`).
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(
+                TimeoutConfig::builder().connect_timeout(settings.limits.connect).build(),
+            )
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            // What the client would add by itself needs a trailer, which many services refuse.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(match settings.response_checksums {
+                Checksums::WhenSupported => ResponseChecksumValidation::WhenSupported,
+                Checksums::WhenRequired => ResponseChecksumValidation::WhenRequired,
+            });
+        config.set_endpoint_url(settings.endpoint.clone());
+        Ok(Self(Arc::new(Inner {
+            client: Client::from_conf(config.build()),
+            layout,
+            budget: Budget::new(settings.buffer_budget),
+            plain: AtomicBool::new(settings.request_checksums == Checksums::WhenRequired),
+            settings,
+        })))
+    }
+
+    /// What keeps the store from being used, found out by asking the service; `None` when it can
+    /// be used. Takes no longer than the time limits.
+    pub async fn problem(&self) -> Option<crate::Problem> {
+        check::problem(&self.0).await
+    }
+}
+
+async fn credentials(
+    credentials: &Credentials,
+    region: &Region,
+    http: &SharedHttpClient,
+) -> SharedCredentialsProvider {
+    match credentials {
+        Credentials::Static { access_key_id, secret_access_key, session_token } => {
+            SharedCredentialsProvider::new(Key::new(
+                access_key_id,
+                secret_access_key,
+                session_token.clone(),
+                None,
+                "settings",
+            ))
+        }
+        Credentials::Ambient => {
+            let way = ProviderConfig::default()
+                .with_region(Some(region.clone()))
+                .with_http_client(http.clone());
+            let chain =
+                DefaultCredentialsChain::builder().configure(way).region(region.clone()).build();
+            SharedCredentialsProvider::new(chain.await)
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn bucket(&self) -> &str {
+        &self.settings.bucket
+    }
+
+    /// How long attempts may go on.
+    pub(crate) fn patience(&self) -> Duration {
+        self.settings.limits.first_byte
+    }
+
+    /// Whether uploads carry no checksum but `Content-MD5`.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain.load(Ordering::Relaxed)
+    }
+
+    /// Gives the newer checksums up if that is what the service refused; true when it was.
+    pub(crate) fn gives_up_checksums(&self, failure: &Failure) -> bool {
+        if self.is_plain() || !failure.refuses_checksums() {
+            return false;
+        }
+        if !self.plain.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                code = %failure.code,
+                "the store refuses CRC32 checksums: uploads go without from now on"
+            );
+        }
+        true
+    }
+}
+
+#[async_trait]
+impl BlobStore for S3Store {
+    fn writer(
+        &self,
+        blob: &BlobKey,
+        attributes: &BlobAttributes,
+        length: Option<u64>,
+    ) -> Box<dyn BlobWriter> {
+        Box::new(Writer::new(Arc::clone(&self.0), blob, attributes.clone(), length))
+    }
+
+    fn writes_in_place(&self) -> bool {
+        true
+    }
+
+    fn has_etags(&self) -> bool {
+        true
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        match self.problem().await {
+            Some(problem) => Err(problem.to_string()),
+            None => Ok(()),
+        }
+    }
+
+    async fn read(&self, blob: &BlobKey, size: u64, range: Range<u64>) -> Result<BlobBody, Error> {
+        read::read(&self.0, blob, size, range).await
+    }
+
+    async fn head(&self, blob: &BlobKey) -> Result<u64, Error> {
+        let found = read::head(&self.0, &self.0.layout.key(blob)).await;
+        found.map(|found| found.size).map_err(|failure| failure.error("looking at a blob"))
+    }
+
+    async fn copy(
+        &self,
+        from: &BlobKey,
+        size: u64,
+        to: &BlobKey,
+        attributes: &BlobAttributes,
+    ) -> Result<Option<String>, Error> {
+        copy::whole(&self.0, from, size, to, attributes).await.map(Some)
+    }
+
+    async fn delete(&self, blobs: &[BlobKey]) -> Vec<Result<(), Error>> {
+        delete::delete(&self.0, blobs).await
+    }
+
+    async fn create_multipart(
+        &self,
+        blob: &BlobKey,
+        attributes: &BlobAttributes,
+    ) -> Result<UploadId, Error> {
+        let key = self.0.layout.key(blob);
+        let id = multipart::create(&self.0, &key, attributes).await?;
+        UploadId::parse(&id).map_err(|_| Error::Io {
+            doing: "beginning an upload",
+            source: std::io::Error::other("odd id"),
+        })
+    }
+
+    fn part_writer(
+        &self,
+        upload: &MultipartBlob,
+        number: u32,
+        length: Option<u64>,
+    ) -> Box<dyn BlobWriter> {
+        Box::new(PartWriter::new(Arc::clone(&self.0), upload, number, length))
+    }
+
+    async fn copy_part(
+        &self,
+        from: &BlobKey,
+        range: Range<u64>,
+        upload: &MultipartBlob,
+        number: u32,
+    ) -> Result<Option<Box<dyn StagedPart>>, Error> {
+        let key = self.0.layout.key(&upload.blob);
+        let from = self.0.layout.key(from);
+        let id = upload.upload_id.as_str();
+        let etag = copy::part(&self.0, &from, range, &key, id, number).await?;
+        Ok(Some(Box::new(crate::part::Staged { etag })))
+    }
+
+    async fn complete_multipart(
+        &self,
+        upload: &MultipartBlob,
+        parts: &[PartInfo],
+        attributes: &BlobAttributes,
+    ) -> Result<JoinedBlob, Error> {
+        let key = self.0.layout.key(&upload.blob);
+        let id = upload.upload_id.as_str();
+        let joined = multipart::complete(&self.0, &key, id, parts, attributes).await?;
+        // The upload's own version: of two Completes the service lets one win.
+        Ok(JoinedBlob { version: None, size: joined.size, etag: Some(joined.etag) })
+    }
+
+    async fn remove_multipart(&self, upload: &MultipartBlob) -> Result<(), Error> {
+        let key = self.0.layout.key(&upload.blob);
+        multipart::abort(&self.0, &key, upload.upload_id.as_str()).await
+    }
+
+    async fn remove_unfinished(&self, blob: &BlobKey) -> Result<(), Error> {
+        multipart::abort_all(&self.0, &self.0.layout.key(blob), None).await
+    }
+}

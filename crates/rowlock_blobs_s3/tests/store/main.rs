@@ -1,0 +1,6 @@
+//! The store against real servers, and against a network that fails.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod servers;
+mod suite;
