@@ -294,6 +294,18 @@ impl Catalog {
         second: (&Scope<'_>, &'static str, &[Param<'_>]),
         end: &'static str,
     ) -> Result<(Vec<Row>, Result<Vec<Row>, Error>), Error> {
+        let (first, second) = self.two_scopes_counted(first, second, end).await?;
+        Ok((first, second.map(|(rows, _)| rows)))
+    }
+
+    /// As [`two_scopes`](Self::two_scopes), with how many rows the second statement wrote: a
+    /// write that must not read back what it wrote shows in nothing else.
+    pub(crate) async fn two_scopes_counted(
+        &self,
+        first: (&Scope<'_>, &'static str, &[Param<'_>]),
+        second: (&Scope<'_>, &'static str, &[Param<'_>]),
+        end: &'static str,
+    ) -> Result<(Vec<Row>, Result<(Vec<Row>, u64), Error>), Error> {
         self.check_role(first.0)?;
         self.check_role(second.0)?;
         self.retrying(|| async {
@@ -310,7 +322,7 @@ impl Catalog {
                 session.send(&scoped, &a),
                 session.send(&one, first.2),
                 session.send(&scoped, &b),
-                session.send(&two, second.2),
+                session.send_counted(&two, second.2),
                 session.simple(end),
             );
             begin?;

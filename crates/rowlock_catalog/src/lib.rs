@@ -33,7 +33,8 @@ pub use lists::{ListRequest, Listed, successor};
 pub use multipart::{CompletedRow, ListUploadsRequest, NewUpload, PartRecord, PartRow, UploadRow};
 pub use objects::{
     BucketLimits, CommitOutcome, CommitRequest, CompletedUpload, DeleteIfOutcome, DeletedRows,
-    ExistingObject, ExpectedRow, ObjectRow, Permit, PermitRequest, RowCondition, object_lock_key,
+    ExistingObject, ExpectedRow, ObjectRow, Permit, PermitRequest, ReadAs, ReadOutcome, ReadRow,
+    RowCondition, object_lock_key,
 };
 pub use outbox::{LiveRow, OutboxKind, OutboxRow};
 pub use pool::Connect;

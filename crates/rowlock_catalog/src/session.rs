@@ -1,6 +1,7 @@
 //! One connection: its statements, and the trips it makes.
 
 use crate::error::Error;
+use futures_util::TryStreamExt;
 use rowlock_types::Role;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -93,6 +94,30 @@ impl Session {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(key, statement.clone());
         Ok(Ready::Named(statement))
+    }
+
+    /// As [`send`](Self::send), with how many rows the statement wrote (or returned).
+    pub(crate) async fn send_counted(
+        &self,
+        statement: &Ready,
+        params: &[Param<'_>],
+    ) -> Result<(Vec<Row>, u64), Error> {
+        let rows = match statement {
+            Ready::Named(statement) => {
+                let values = params.iter().map(|param| param.0);
+                self.client.query_raw(statement, values).await?
+            }
+            Ready::Unnamed(sql) => {
+                let values = params.iter().map(|(value, kind)| (*value, kind.clone()));
+                self.client.query_typed_raw(sql, values).await?
+            }
+        };
+        futures_util::pin_mut!(rows);
+        let mut all = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            all.push(row);
+        }
+        Ok((all, rows.rows_affected().unwrap_or(0)))
     }
 
     /// Sends a statement; the first poll puts it on the wire, so that several sends polled

@@ -5,14 +5,15 @@ use crate::upload::WriteCondition;
 use crate::{Context, Error, Storage};
 use rowlock_blobs::BlobKey;
 use rowlock_catalog::{CommitOutcome, CommitRequest, CompletedUpload, RowCondition};
-use rowlock_types::{ObjectMetadata, UserMetadata};
+use rowlock_types::{ObjectMetadata, UserMetadataJson};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// A durable blob and what its row will say.
 pub(crate) struct Written<'a> {
     pub(crate) blob: &'a BlobKey,
     pub(crate) metadata: &'a ObjectMetadata,
-    pub(crate) user_metadata: &'a UserMetadata,
+    pub(crate) user_metadata: &'a dyn UserMetadataJson,
     pub(crate) permitted: &'a Permitted,
     pub(crate) condition: &'a WriteCondition,
     pub(crate) completes: Option<CompletedUpload<'a>>,
@@ -27,13 +28,13 @@ const UNKNOWN_PATIENCE: Duration = Duration::from_secs(600);
 const LOOK_UPS: u32 = 5;
 
 impl Storage {
-    /// Commits the row of a durable blob. On a definite failure the blob is discarded; when the
+    /// Commits the row of a durable blob, and returns its id. On a definite failure the blob is discarded; when the
     /// outcome can't be found out, it stays: a row may point at it.
-    pub(crate) async fn commit(&self, ctx: &Context, written: &Written<'_>) -> Result<(), Error> {
+    pub(crate) async fn commit(&self, ctx: &Context, written: &Written<'_>) -> Result<Uuid, Error> {
         let version = written.blob.version.map(|v| v.to_string()).unwrap_or_default();
         let condition = match written.condition {
             WriteCondition::None => RowCondition::None,
-            WriteCondition::Absent => RowCondition::Absent,
+            WriteCondition::Absent | WriteCondition::Create => RowCondition::Absent,
             WriteCondition::Matches(tags) => {
                 RowCondition::Matches(tags.iter().map(ToString::to_string).collect())
             }
@@ -51,14 +52,14 @@ impl Storage {
         };
         let mut patience = Duration::ZERO;
         let error = match self.catalog.commit_upload(&ctx.scope(), &request).await {
-            Ok(CommitOutcome::Committed) => return Ok(()),
+            Ok(CommitOutcome::Committed(id)) => return Ok(id),
             Ok(CommitOutcome::ConditionFailed) => Error::PreconditionFailed,
             Ok(CommitOutcome::NoRow) => Error::NoSuchKey,
             Ok(CommitOutcome::UploadGone) => Error::NoSuchUpload,
             Err(rowlock_catalog::Error::CommitUnknown) => {
                 match self.was_committed(&request).await {
-                    Some(true) => return Ok(()),
-                    Some(false) => {
+                    Some(Some(id)) => return Ok(id),
+                    Some(None) => {
                         // The broken connection's backend may still be at work.
                         patience = UNKNOWN_PATIENCE;
                         Error::Catalog(rowlock_catalog::Error::CommitUnknown)
@@ -75,13 +76,13 @@ impl Storage {
         Err(error)
     }
 
-    /// Whether the row points at the version now; `None` when the database does not say.
-    async fn was_committed(&self, request: &CommitRequest<'_>) -> Option<bool> {
+    /// The row's id if it points at the version now; `None` when the database does not say.
+    async fn was_committed(&self, request: &CommitRequest<'_>) -> Option<Option<Uuid>> {
         for attempt in 0..LOOK_UPS {
             tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
             let CommitRequest { bucket, name, version, .. } = *request;
-            if let Ok(committed) = self.catalog.is_committed(bucket, name, version).await {
-                return Some(committed);
+            if let Ok(id) = self.catalog.committed_id(bucket, name, version).await {
+                return Some(id);
             }
         }
         tracing::error!("the outcome of a commit is unknown; its blob stays");

@@ -14,6 +14,7 @@ mod delete_if;
 mod error;
 mod list;
 mod multipart;
+mod open;
 mod permit;
 mod place;
 mod read;
@@ -37,6 +38,7 @@ pub use multipart::{
     CompletePart, Completed, ListPartsPage, ListUploadsPage, ListUploadsQuery, Part, PartUpload,
     UploadSummary, UploadsEntry,
 };
+pub use open::{Access, OpenedObject};
 pub use read::{FOLDER_PLACEHOLDER, Object};
 pub use receive::{Expected, TrailerChecks, UploadStream};
 pub use rowlock_blobs::BlobBody;
@@ -44,7 +46,7 @@ pub use rowlock_catalog::Error as CatalogError;
 pub use rowlock_catalog::{BucketChanges, BucketDetails, BucketFilter, BucketOrder};
 pub use settings::Settings;
 pub use tags::Tags;
-pub use upload::{NewObject, Upload, Uploaded, WriteCondition};
+pub use upload::{NewObject, OwnMetadata, Stored, Upload, Uploaded, WriteCondition};
 
 use rowlock_blobs::BlobStore;
 use rowlock_catalog::Catalog;

@@ -3,7 +3,7 @@
 use crate::upload::WriteCondition;
 use crate::{Context, Error, Storage};
 use rowlock_catalog::{ExpectedRow, PermitRequest, SqlState};
-use rowlock_types::{BucketName, ObjectKey, UserMetadata};
+use rowlock_types::{BucketName, ObjectKey, UserMetadataJson};
 
 /// What is asked.
 pub(crate) struct Asked<'a> {
@@ -12,7 +12,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) content_type: &'a str,
     /// The metadata that policies see.
     pub(crate) metadata: &'a serde_json::Value,
-    pub(crate) user_metadata: &'a UserMetadata,
+    pub(crate) user_metadata: &'a dyn UserMetadataJson,
     pub(crate) size: Option<u64>,
     pub(crate) condition: &'a WriteCondition,
     /// Parts and Completes are no single uploads: only the other limits bind them.
@@ -43,6 +43,7 @@ impl Storage {
             name: asked.key.as_str(),
             metadata: asked.metadata,
             user_metadata: asked.user_metadata,
+            create: *asked.condition == WriteCondition::Create,
         };
         let permit = self.catalog.permit_write(&ctx.scope(), &request).await.map_err(refusal)?;
         let Some((permit, verdict)) = permit else { return Err(Error::NoSuchBucket) };
@@ -53,12 +54,17 @@ impl Storage {
             return Err(Error::EntityTooLarge { limit });
         }
         check_mime_type(&permit.bucket.allowed_mime_types, asked.content_type)?;
-        verdict.map_err(refusal)?;
+        if let Err(error) = verdict {
+            // Policies had no objection, or they would have spoken first.
+            let there =
+                *asked.condition == WriteCondition::Create && error.is(&SqlState::UNIQUE_VIOLATION);
+            return Err(if there { Error::PreconditionFailed } else { refusal(error) });
+        }
         // An early answer only: what counts is the condition at the commit.
         let etag = permit.existing.as_ref().and_then(|row| row.etag.as_deref());
         let may_hold = match asked.condition {
             WriteCondition::None => true,
-            WriteCondition::Absent => permit.existing.is_none(),
+            WriteCondition::Absent | WriteCondition::Create => permit.existing.is_none(),
             WriteCondition::Matches(tags) => {
                 etag.is_some_and(|etag| tags.iter().any(|tag| tag.as_str() == etag))
             }

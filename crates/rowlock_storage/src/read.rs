@@ -87,7 +87,11 @@ impl Storage {
         }
     }
 
-    async fn object(&self, bucket: &BucketName, row: ObjectRow) -> Result<Object, Error> {
+    pub(crate) async fn object(
+        &self,
+        bucket: &BucketName,
+        row: ObjectRow,
+    ) -> Result<Object, Error> {
         let key = ObjectKey::new(&row.name, rowlock_types::KeyRules::Utf8)?;
         let blob = self.blob_of(bucket, &key, row.version.as_deref()).await?;
         let size = match (stated_size(&row), &blob) {

@@ -5,10 +5,11 @@ use crate::{Context, Error, Storage};
 use rowlock_blobs::{BlobAttributes, BlobKey, BlobWriter};
 use rowlock_types::{
     BucketName, ETag, ObjectKey, ObjectMetadata, RowlockMetadata, StoredChecksum, UserMetadata,
-    Version,
+    UserMetadataJson, Version,
 };
 use serde_json::json;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 /// What a client wants to store, before its bytes come.
 #[derive(Debug, Clone)]
@@ -39,6 +40,8 @@ pub enum WriteCondition {
     None,
     /// `If-None-Match: *`: nothing may be there.
     Absent,
+    /// REST without upsert: nothing may be there, and the right to insert is enough.
+    Create,
     /// `If-Match`: an object with one of these tags must be there.
     Matches(Vec<ETag>),
 }
@@ -49,7 +52,17 @@ pub struct Upload {
     storage: Storage,
     ctx: Context,
     new: NewObject,
+    own: OwnMetadata,
     permitted: Permitted,
+}
+
+/// Metadata that only REST clients give.
+#[derive(Debug, Clone, Default)]
+pub struct OwnMetadata {
+    /// User metadata as whatever JSON object, in the place of [`NewObject::user_metadata`].
+    pub user_metadata: Option<serde_json::Value>,
+    /// An `X-Robots-Tag` of the object's own.
+    pub robots: Option<String>,
 }
 
 /// A committed upload.
@@ -65,6 +78,15 @@ pub struct Uploaded {
     pub last_modified: OffsetDateTime,
     /// Its S3 checksum, where there is one.
     pub checksum: Option<StoredChecksum>,
+}
+
+/// A committed upload and its row.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// The row's id, which outlives versions.
+    pub id: Uuid,
+    /// The upload.
+    pub uploaded: Uploaded,
 }
 
 impl NewObject {
@@ -127,33 +149,66 @@ impl Storage {
     /// [`Error::NoSuchBucket`], [`Error::EntityTooLarge`], [`Error::InvalidMimeType`],
     /// [`Error::PreconditionFailed`], or the database's refusal.
     pub async fn begin_upload(&self, ctx: &Context, new: NewObject) -> Result<Upload, Error> {
+        self.begin_upload_with(ctx, new, OwnMetadata::default()).await
+    }
+
+    /// As [`begin_upload`](Self::begin_upload), with metadata that S3 has no words for.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn begin_upload_with(
+        &self,
+        ctx: &Context,
+        new: NewObject,
+        own: OwnMetadata,
+    ) -> Result<Upload, Error> {
         let asked = Asked {
             bucket: &new.bucket,
             key: &new.key,
             content_type: new.content_type(),
             metadata: &new.announced(),
-            user_metadata: &new.user_metadata,
+            user_metadata: own.user_metadata(&new),
             size: new.content_length,
             condition: &new.condition,
             single: true,
         };
         let permitted = self.permit(ctx, &asked).await?;
-        Ok(Upload { storage: self.clone(), ctx: ctx.clone(), new, permitted })
+        Ok(Upload { storage: self.clone(), ctx: ctx.clone(), new, own, permitted })
+    }
+}
+
+impl OwnMetadata {
+    fn user_metadata<'a>(&'a self, new: &'a NewObject) -> &'a dyn UserMetadataJson {
+        match &self.user_metadata {
+            Some(json) => json,
+            None => &new.user_metadata,
+        }
     }
 }
 
 impl Upload {
+    /// Binds the upload to a limit of the protocol's own, in bytes.
+    #[must_use]
+    pub fn at_most(mut self, bytes: u64) -> Self {
+        self.permitted.limit = Some(self.permitted.limit.map_or(bytes, |limit| limit.min(bytes)));
+        self
+    }
+
     /// Receives the body, verifies it, makes it durable and commits its row. If the caller's
     /// future is dropped, nothing is left behind, or the commit finishes on its own.
     ///
     /// # Errors
     /// What [`Expected`] did not find true, [`Error::Body`], [`Error::EntityTooLarge`],
     /// [`Error::PreconditionFailed`], or the database's refusal. Nothing of the body stays then.
-    pub async fn receive(
-        mut self,
-        body: UploadStream,
-        expected: Expected,
-    ) -> Result<Uploaded, Error> {
+    pub async fn receive(self, body: UploadStream, expected: Expected) -> Result<Uploaded, Error> {
+        Ok(self.store(body, expected).await?.uploaded)
+    }
+
+    /// As [`receive`](Self::receive), with the row's id.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn store(mut self, body: UploadStream, expected: Expected) -> Result<Stored, Error> {
         let version = Version::random();
         let blob = BlobKey {
             bucket: self.new.bucket.clone(),
@@ -175,21 +230,23 @@ impl Upload {
         version: Version,
         etag: ETag,
         size: u64,
-    ) -> Result<Uploaded, Error> {
+    ) -> Result<Stored, Error> {
         writer.finish().await?;
         let at = OffsetDateTime::now_utc();
-        let metadata = self.new.metadata(&etag, size, at);
+        let mut metadata = self.new.metadata(&etag, size, at);
+        metadata.x_robots_tag.clone_from(&self.own.robots);
         let written = crate::commit::Written {
             blob: &blob,
             metadata: &metadata,
-            user_metadata: &self.new.user_metadata,
+            user_metadata: self.own.user_metadata(&self.new),
             permitted: &self.permitted,
             condition: &self.new.condition,
             completes: None,
             shared: false,
         };
-        self.storage.commit(&self.ctx, &written).await?;
+        let id = self.storage.commit(&self.ctx, &written).await?;
         let checksum = self.new.extra.checksum;
-        Ok(Uploaded { etag, size, version, last_modified: at, checksum })
+        let uploaded = Uploaded { etag, size, version, last_modified: at, checksum };
+        Ok(Stored { id, uploaded })
     }
 }

@@ -19,7 +19,7 @@ pub use bucket_name::{BucketName, InvalidBucketName};
 pub use caller::{Caller, RequestInfo, Role};
 pub use checksum::{ChecksumType, StoredChecksum};
 pub use etag::ETag;
-pub use metadata::{ObjectMetadata, RowlockMetadata, UserMetadata};
+pub use metadata::{ObjectMetadata, RowlockMetadata, UserMetadata, UserMetadataJson};
 pub use object_key::{InvalidObjectKey, KeyRules, MAX_KEY_BYTES, ObjectKey};
 pub use operation::Operation;
 pub use parts::StoredParts;

@@ -6,6 +6,26 @@ use std::collections::BTreeMap;
 /// (`objects.user_metadata`).
 pub type UserMetadata = BTreeMap<String, String>;
 
+/// What can stand in `objects.user_metadata`: S3's names and texts, or whatever JSON a REST client
+/// sent.
+pub trait UserMetadataJson: std::fmt::Debug + Send + Sync {
+    /// The column's value.
+    fn to_json(&self) -> serde_json::Value;
+}
+
+impl UserMetadataJson for UserMetadata {
+    fn to_json(&self) -> serde_json::Value {
+        let text = |(name, value): (&String, &String)| (name.clone(), value.clone().into());
+        serde_json::Value::Object(self.iter().map(text).collect())
+    }
+}
+
+impl UserMetadataJson for serde_json::Value {
+    fn to_json(&self) -> serde_json::Value {
+        self.clone()
+    }
+}
+
 /// System metadata of an object: the JSON of `objects.metadata`, in the names that SDKs,
 /// dashboards and the reference read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]

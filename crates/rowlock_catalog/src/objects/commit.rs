@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::scope::Scope;
 use crate::session::Param;
 use crate::transaction::Transaction;
-use rowlock_types::{ObjectMetadata, Role, UserMetadata};
+use rowlock_types::{ObjectMetadata, Role, UserMetadataJson};
 use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
@@ -24,7 +24,7 @@ pub struct CommitRequest<'a> {
     /// The whole metadata.
     pub metadata: &'a ObjectMetadata,
     /// The user metadata.
-    pub user_metadata: &'a UserMetadata,
+    pub user_metadata: &'a dyn UserMetadataJson,
     /// What the permit found under the key. Another row there now means that the policies have to
     /// be asked again.
     pub expected: &'a ExpectedRow,
@@ -75,8 +75,8 @@ pub enum RowCondition {
 /// What became of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitOutcome {
-    /// The row points at the new blob.
-    Committed,
+    /// The row of this id points at the new blob.
+    Committed(Uuid),
     /// The condition does not hold; nothing was changed.
     ConditionFailed,
     /// The condition asks for a row, and there is none; nothing was changed.
@@ -123,13 +123,24 @@ const INSERT: &str = "\
     SELECT $1, $2, $3, $4, $5, $6, $7 WHERE current_user = $8
     RETURNING id";
 
+/// What a trip that ends in COMMIT came to. Where the connection broke, nobody knows.
+fn settled(written: Result<Vec<Row>, Error>, commit: Result<(), Error>) -> Result<Vec<Row>, Error> {
+    match (written, commit) {
+        (Err(Error::Unavailable(_)), _) | (Ok(_), Err(Error::Unavailable(_))) => {
+            Err(Error::CommitUnknown)
+        }
+        (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+        (Ok(rows), Ok(())) => Ok(rows),
+    }
+}
+
 /// The values of a final write, kept alive while it is sent.
 struct Values<'a> {
     request: &'a CommitRequest<'a>,
     owner: Option<Uuid>,
     owner_id: Option<&'a str>,
     metadata: Json<&'a ObjectMetadata>,
-    user_metadata: Json<&'a UserMetadata>,
+    user_metadata: Json<serde_json::Value>,
     role: &'a str,
     expected_id: Option<Uuid>,
     expected_state: Option<&'a str>,
@@ -151,7 +162,7 @@ impl<'a> Values<'a> {
             owner: owner_uuid(scope),
             owner_id: scope.caller.subject.as_deref(),
             metadata: Json(request.metadata),
-            user_metadata: Json(request.user_metadata),
+            user_metadata: Json(request.user_metadata.to_json()),
             role: role.as_str(),
             expected_id,
             expected_state,
@@ -189,9 +200,15 @@ impl Catalog {
         request: &CommitRequest<'_>,
     ) -> Result<CommitOutcome, Error> {
         self.check_role(scope)?;
-        let simple = *request.condition == RowCondition::None && request.completes.is_none();
-        if simple && self.retrying(|| self.commit_in_one_trip(scope, request)).await? {
-            return Ok(CommitOutcome::Committed);
+        let quick = request.completes.is_none();
+        if quick && *request.condition == RowCondition::Absent {
+            return self.retrying(|| self.create_in_one_trip(scope, request)).await;
+        }
+        if quick
+            && *request.condition == RowCondition::None
+            && let Some(id) = self.retrying(|| self.commit_in_one_trip(scope, request)).await?
+        {
+            return Ok(CommitOutcome::Committed(id));
         }
         for _ in 0..ATTEMPTS {
             let done = self.retrying(|| self.commit_step_by_step(scope, request)).await?;
@@ -214,12 +231,51 @@ impl Catalog {
         )
     }
 
-    /// False when another row than the permit's lies under the key now.
+    /// Creates a row, and replaces none: of two writers that overlap, one finds the other's row.
+    async fn create_in_one_trip(
+        &self,
+        scope: &Scope<'_>,
+        request: &CommitRequest<'_>,
+    ) -> Result<CommitOutcome, Error> {
+        let service = self.as_service(scope);
+        let lock_key = object_lock_key(request.bucket, request.name);
+        let values = Values::new(scope, &service.caller.role, request, request.expected);
+        let params = values.params(false);
+        let types: Vec<Type> = params.iter().map(|p| p.1.clone()).collect();
+
+        let session = self.session().await?;
+        let scope_params = self.scope_params(&service);
+        let scoped = self.scope_ready(&session, &scope_params).await?;
+        let lock = session.ready(LOCK, &Role::new(""), &[Type::INT8]).await?;
+        let insert = session.ready(INSERT, &service.caller.role, &types).await?;
+        let scope_values = scope_params.params();
+        let lock_params: [Param<'_>; 1] = [(&lock_key, Type::INT8)];
+        let (begin, locked, scoped, written, commit) = futures_util::join!(
+            session.simple("BEGIN"),
+            session.send(&lock, &lock_params),
+            session.send(&scoped, &scope_values),
+            session.send(&insert, &params),
+            session.simple("COMMIT"),
+        );
+        let written: Result<Vec<Row>, Error> = begin.and(locked).and(scoped).and(written);
+        match settled(written, commit) {
+            Err(error) if error.is(&SqlState::UNIQUE_VIOLATION) => {
+                Ok(CommitOutcome::ConditionFailed)
+            }
+            Err(error) => Err(error),
+            Ok(rows) => match rows.first() {
+                Some(row) => Ok(CommitOutcome::Committed(row.try_get(0)?)),
+                None => Err(Error::ScopeLost),
+            },
+        }
+    }
+
+    /// The row's id; `None` when another row than the permit's lies under the key now.
     async fn commit_in_one_trip(
         &self,
         scope: &Scope<'_>,
         request: &CommitRequest<'_>,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Uuid>, Error> {
         let service = self.as_service(scope);
         let lock_key = object_lock_key(request.bucket, request.name);
         let grace = request.grace.as_secs_f64();
@@ -252,13 +308,10 @@ impl Catalog {
         );
         let written: Result<Vec<Row>, Error> =
             begin.and(locked).and(queued).and(scoped).and(written);
-        match (written, commit) {
-            (Err(Error::Unavailable(_)), _) | (Ok(_), Err(Error::Unavailable(_))) => {
-                Err(Error::CommitUnknown)
-            }
-            (Err(error), _) | (Ok(_), Err(error)) => Err(error),
-            (Ok(rows), Ok(())) if rows.is_empty() && !expecting => Err(Error::ScopeLost),
-            (Ok(rows), Ok(())) => Ok(!rows.is_empty()),
+        match settled(written, commit)?.first() {
+            Some(row) => Ok(Some(row.try_get(0)?)),
+            None if expecting => Ok(None),
+            None => Err(Error::ScopeLost),
         }
     }
 
@@ -336,7 +389,7 @@ impl Catalog {
             _ => UPSERT,
         };
         let written = tx.query(&service.caller.role, sql, &values.params(expecting)).await;
-        match written {
+        let id = match written {
             // A writer that does not take the object's lock was faster.
             Err(error) if absent && error.is(&SqlState::UNIQUE_VIOLATION) => {
                 drop(tx);
@@ -347,23 +400,38 @@ impl Catalog {
                 tx.rollback().await?;
                 return Ok(None);
             }
-            Ok(rows) if rows.is_empty() => return Err(Error::ScopeLost),
-            Ok(_) => {}
-        }
+            Ok(rows) => match rows.first() {
+                Some(row) => row.try_get(0)?,
+                None => return Err(Error::ScopeLost),
+            },
+        };
         tx.commit().await?;
-        Ok(Some(CommitOutcome::Committed))
+        Ok(Some(CommitOutcome::Committed(id)))
     }
 
-    /// Whether the row points at this version now: the answer when a COMMIT's outcome is unknown.
+    /// The id of the row if it points at this version now: the answer when a COMMIT's outcome is
+    /// unknown.
     ///
     /// # Errors
     /// The database's: then it is still unknown.
-    pub async fn is_committed(
+    pub async fn committed_id(
         &self,
         bucket: &str,
         name: &str,
         version: &str,
-    ) -> Result<bool, Error> {
-        self.version_exists(bucket, name, version).await
+    ) -> Result<Option<Uuid>, Error> {
+        const SQL: &str = "\
+            SELECT id FROM storage.objects
+            WHERE bucket_id = $1 AND name = $2 AND version = $3 AND current_user = $4";
+        let scope = self.service_scope(rowlock_types::Operation::None);
+        let role = scope.caller.role.as_str();
+        let params: [Param<'_>; 4] = [
+            (&bucket, Type::TEXT),
+            (&name, Type::TEXT),
+            (&version, Type::TEXT),
+            (&role, Type::TEXT),
+        ];
+        let rows = self.read_one(&scope, SQL, &params).await?;
+        Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
     }
 }

@@ -5,6 +5,7 @@ mod delete;
 mod delete_if;
 mod find;
 mod permit;
+mod read;
 
 pub use commit::{CommitOutcome, CommitRequest, CompletedUpload, ExpectedRow, RowCondition};
 pub use delete::DeletedRows;
@@ -12,6 +13,7 @@ pub use delete_if::DeleteIfOutcome;
 pub use find::ObjectRow;
 pub(crate) use permit::owner_uuid;
 pub use permit::{BucketLimits, ExistingObject, Permit, PermitRequest};
+pub use read::{ReadAs, ReadOutcome, ReadRow};
 
 /// The advisory lock key of an object, shared with the reference: a 32-bit hash over the UTF-16
 /// code units of `<bucket>/<key>` (start 5381; multiply by 33, then XOR), as an unsigned number.

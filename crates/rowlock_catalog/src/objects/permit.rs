@@ -2,7 +2,7 @@ use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::scope::Scope;
 use crate::session::Param;
-use rowlock_types::UserMetadata;
+use rowlock_types::UserMetadataJson;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, Type};
 use uuid::Uuid;
@@ -17,7 +17,10 @@ pub struct PermitRequest<'a> {
     /// The metadata that is known so far; policies see it in the tested row.
     pub metadata: &'a serde_json::Value,
     /// User metadata; policies see it too.
-    pub user_metadata: &'a UserMetadata,
+    pub user_metadata: &'a dyn UserMetadataJson,
+    /// Whether the write only creates: it then asks for the right to insert alone, and a row that
+    /// is there already is a unique violation.
+    pub create: bool,
 }
 
 /// What was found, and the database's verdict.
@@ -67,6 +70,12 @@ pub(crate) const PROBE: &str = "\
       owner = COALESCE(EXCLUDED.owner, o.owner),
       owner_id = COALESCE(EXCLUDED.owner_id, o.owner_id)
     RETURNING o.id";
+
+/// The write of a caller who replaces nothing, and need not be able to read.
+const PROBE_CREATE: &str = "\
+    INSERT INTO storage.objects
+      (bucket_id, name, owner, owner_id, version, metadata, user_metadata)
+    SELECT $1, $2, $3, $4, '1', $5, $6 WHERE current_user = $7";
 
 impl Permit {
     fn from_row(row: &Row) -> Result<Self, Error> {
@@ -120,7 +129,7 @@ impl Catalog {
         let owner = owner_uuid(scope);
         let owner_id = scope.caller.subject.as_deref();
         let metadata = Json(request.metadata);
-        let user_metadata = Json(request.user_metadata);
+        let user_metadata = Json(request.user_metadata.to_json());
         let probe: [Param<'_>; 7] = [
             (&request.bucket, Type::TEXT),
             (&request.name, Type::TEXT),
@@ -130,11 +139,13 @@ impl Catalog {
             (&user_metadata, Type::JSONB),
             (&role, Type::TEXT),
         ];
-        let (found, verdict) =
-            self.two_scopes((&service, LOOK, &look), (scope, PROBE, &probe), "ROLLBACK").await?;
+        let sql = if request.create { PROBE_CREATE } else { PROBE };
+        let (found, verdict) = self
+            .two_scopes_counted((&service, LOOK, &look), (scope, sql, &probe), "ROLLBACK")
+            .await?;
         let Some(row) = found.first() else { return Ok(None) };
         let verdict = match verdict {
-            Ok(rows) if rows.is_empty() => Err(Error::ScopeLost),
+            Ok((_, 0)) => Err(Error::ScopeLost),
             Ok(_) => Ok(()),
             // Not the policies' word: the trip itself failed.
             Err(error @ (Error::Unavailable(_) | Error::TooManyConnections)) => return Err(error),

@@ -11,7 +11,7 @@ use rowlock_types::{BucketName, Caller, ObjectKey, Operation, RequestInfo};
 use super::error::RestError;
 use super::path::{self, Named};
 use super::query::Query;
-use super::router::{Demand, Route};
+use super::router::{Demand, Door, Route};
 use crate::request_info::request_info;
 
 /// A request for one operation.
@@ -50,14 +50,15 @@ impl RestRequest {
             Demand::Optional => authenticate(tokens, &parts.headers).ok(),
             Demand::Nothing => None,
         };
+        let has_token = caller.is_some();
         Ok(Self {
             bucket: path::decode(named.bucket)?,
             key: path::decode(named.key)?,
             query: Query::parse(parts.uri.query().unwrap_or_default())?,
-            has_token: caller.is_some(),
+            has_token,
             caller: Arc::new(caller.unwrap_or_else(|| tokens.anon_caller())),
             info: Arc::new(request_info(&parts)),
-            operation: route.operation(),
+            operation: operation(route, &parts.method, has_token),
             method: parts.method,
             headers: parts.headers,
         })
@@ -97,6 +98,16 @@ impl RestRequest {
     /// `x-upsert: true`.
     pub(crate) fn upsert(&self) -> bool {
         self.header("x-upsert") == Some("true")
+    }
+}
+
+/// The name that policies see: a HEAD has its own, and so has a read by nobody.
+fn operation(route: Route, method: &Method, has_token: bool) -> Operation {
+    match (route, method == Method::HEAD) {
+        (Route::ObjectRead(Door::Public), true) => Operation::ObjectInfoPublic,
+        (Route::ObjectRead(_), true) => Operation::ObjectHeadAuthenticated,
+        (Route::ObjectRead(Door::Any), false) if !has_token => Operation::ObjectGetPublic,
+        _ => route.operation(),
     }
 }
 

@@ -10,9 +10,11 @@ mod bucket;
 mod context;
 mod error;
 mod json;
+mod object;
 
 mod path;
 mod query;
+mod range;
 mod render;
 mod response;
 mod router;
@@ -103,6 +105,10 @@ impl RestService {
             Route::BucketGet => bucket::get::handle(self, request).await,
             Route::BucketUpdate => bucket::update::handle(self, request, body).await,
             Route::BucketDelete => bucket::delete::handle(self, request).await,
+            Route::ObjectUpload => object::upload::handle(self, request, body, false).await,
+            Route::ObjectUpdate => object::upload::handle(self, request, body, true).await,
+            Route::ObjectRead(_) => object::read::handle(self, request).await,
+            Route::ObjectInfo(_) => object::info::handle(self, request).await,
             Route::Render(_) => render::handle(),
         }
     }

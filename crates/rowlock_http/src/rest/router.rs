@@ -13,7 +13,22 @@ pub(crate) enum Route {
     BucketGet,
     BucketUpdate,
     BucketDelete,
+    ObjectUpload,
+    ObjectUpdate,
+    ObjectRead(Door),
+    ObjectInfo(Door),
     Render(Operation),
+}
+
+/// By which of its paths an object is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// `/object/{bucket}/{key}`: whoever asks.
+    Any,
+    /// `/object/authenticated/…`: callers with a token.
+    Authenticated,
+    /// `/object/public/…`: public buckets, whoever asks.
+    Public,
 }
 
 /// What an operation demands of its `Authorization`.
@@ -36,6 +51,12 @@ impl Route {
             Self::BucketGet => Operation::BucketGet,
             Self::BucketUpdate => Operation::BucketUpdate,
             Self::BucketDelete => Operation::BucketDelete,
+            Self::ObjectUpload => Operation::ObjectUpload,
+            Self::ObjectUpdate => Operation::ObjectUploadUpdate,
+            Self::ObjectRead(Door::Public) => Operation::ObjectGetPublic,
+            Self::ObjectRead(_) => Operation::ObjectGetAuthenticated,
+            Self::ObjectInfo(Door::Public) => Operation::ObjectInfoPublic,
+            Self::ObjectInfo(_) => Operation::ObjectInfoAuthenticated,
             Self::Render(operation) => operation,
         }
     }
@@ -43,7 +64,10 @@ impl Route {
     /// What it demands of its caller.
     pub(crate) fn demand(self) -> Demand {
         match self {
-            Self::Render(_) => Demand::Nothing,
+            Self::Render(_) | Self::ObjectRead(Door::Public) | Self::ObjectInfo(Door::Public) => {
+                Demand::Nothing
+            }
+            Self::ObjectRead(Door::Any) => Demand::Optional,
             _ => Demand::Token,
         }
     }
@@ -55,6 +79,7 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str) -> Option<(Route, Named<
     let (area, rest) = split(path.strip_prefix('/')?);
     match area {
         "bucket" => bucket(method, rest),
+        "object" => object(method, rest?),
         "render" => render(method, rest?),
         _ => None,
     }
@@ -73,6 +98,49 @@ fn bucket<'a>(method: &Method, rest: Option<&'a str>) -> Option<(Route, Named<'a
         _ => return None,
     };
     Some((route, Named { bucket, key: "" }))
+}
+
+/// `/object/…`. A word such as `public` is a bucket's name where no more fitting path is.
+fn object<'a>(method: &Method, rest: &'a str) -> Option<(Route, Named<'a>)> {
+    let reads = method == Method::GET || method == Method::HEAD;
+    let (word, more) = split(rest);
+    let special = match word {
+        "authenticated" if reads => {
+            pair(more).map(|named| (Route::ObjectRead(Door::Authenticated), named))
+        }
+        "public" if reads => pair(more).map(|named| (Route::ObjectRead(Door::Public), named)),
+        "info" if reads => info(more),
+        _ => None,
+    };
+    special.or_else(|| {
+        let route = match method.as_str() {
+            "GET" | "HEAD" => Route::ObjectRead(Door::Any),
+            "POST" => Route::ObjectUpload,
+            "PUT" => Route::ObjectUpdate,
+            _ => return None,
+        };
+        Some((route, pair(Some(rest))?))
+    })
+}
+
+/// `/object/info/{bucket}/{key}`, `/object/info/authenticated/…`, `/object/info/public/…`.
+fn info(rest: Option<&str>) -> Option<(Route, Named<'_>)> {
+    let (word, more) = split(rest?);
+    let special = match word {
+        "authenticated" => Some(Door::Authenticated),
+        "public" => Some(Door::Public),
+        _ => None,
+    };
+    match special.and_then(|door| Some((door, pair(more)?))) {
+        Some((door, named)) => Some((Route::ObjectInfo(door), named)),
+        None => Some((Route::ObjectInfo(Door::Any), pair(rest)?)),
+    }
+}
+
+/// `{bucket}/{key}`; the key may be empty, which no object's is.
+fn pair(rest: Option<&str>) -> Option<Named<'_>> {
+    let (bucket, key) = rest?.split_once('/')?;
+    (!bucket.is_empty()).then_some(Named { bucket, key })
 }
 
 /// `/render/image/{authenticated,public,sign}/{bucket}/{key}`.
@@ -106,6 +174,26 @@ mod tests {
     }
 
     #[test]
+    fn objects() {
+        for (method, path, wanted, bucket, key) in [
+            ("POST", "/object/b/k", Route::ObjectUpload, "b", "k"),
+            ("PUT", "/object/b/a//k%2F", Route::ObjectUpdate, "b", "a//k%2F"),
+            ("POST", "/object/b/", Route::ObjectUpload, "b", ""),
+            ("POST", "/object/public/k", Route::ObjectUpload, "public", "k"),
+            ("GET", "/object/b/a/k", Route::ObjectRead(Door::Any), "b", "a/k"),
+            ("HEAD", "/object/public/k", Route::ObjectRead(Door::Any), "public", "k"),
+            ("GET", "/object/public/b/k", Route::ObjectRead(Door::Public), "b", "k"),
+            ("GET", "/object/authenticated/b/k", Route::ObjectRead(Door::Authenticated), "b", "k"),
+            ("GET", "/object/info/b/k", Route::ObjectInfo(Door::Any), "b", "k"),
+            ("GET", "/object/info/public/k", Route::ObjectInfo(Door::Any), "public", "k"),
+            ("GET", "/object/info/public/b/k", Route::ObjectInfo(Door::Public), "b", "k"),
+            ("GET", "/object/info/k", Route::ObjectRead(Door::Any), "info", "k"),
+        ] {
+            assert_eq!(find(method, path), Some((wanted, bucket, key)), "{method} {path}");
+        }
+    }
+
+    #[test]
     fn buckets() {
         for (method, path, wanted, bucket) in [
             ("POST", "/bucket", Route::BucketCreate, ""),
@@ -120,6 +208,9 @@ mod tests {
         }
         for (method, path) in [
             ("DELETE", "/bucket"),
+            ("POST", "/object"),
+            ("POST", "/object/a"),
+            ("POST", "/object//a"),
             ("PATCH", "/bucket/a"),
             ("GET", "/bucket/a/b"),
             ("GET", "/bucketx"),
