@@ -411,34 +411,41 @@ pub(crate) async fn take_upload(
     Ok(true)
 }
 
-/// Inside a commit: ends the upload that the object completes. False when it is gone, or when a
-/// part is no longer the one that was joined.
+/// Whether a Complete may end its upload.
+pub(crate) enum EndedUpload {
+    Yes,
+    /// It is gone.
+    Gone,
+    /// This part is no longer the one that was joined.
+    PartChanged(i32),
+}
+
+/// Inside a commit: ends the upload that the object completes.
 pub(crate) async fn end_upload(
     tx: &Transaction<'_>,
     schema: OwnSchema,
     upload: &CompletedUpload<'_>,
     request: &CommitRequest<'_>,
-) -> Result<bool, Error> {
+) -> Result<EndedUpload, Error> {
     const HOLD: &str = "SELECT 1 FROM storage.s3_multipart_uploads WHERE id = $1 FOR UPDATE";
-    const SAME: &str = "\
-        SELECT count(*) FROM unnest($2::integer[], $3::text[]) AS w(number, etag)
-        WHERE w.etag = (
+    const CHANGED: &str = "\
+        SELECT w.number FROM unnest($2::integer[], $3::text[]) AS w(number, etag)
+        WHERE w.etag IS DISTINCT FROM (
           SELECT btrim(p.etag, '\"') FROM storage.s3_multipart_uploads_parts p
           WHERE p.upload_id = $1 AND p.part_number = w.number
-          ORDER BY p.created_at DESC, p.id LIMIT 1)";
+          ORDER BY p.created_at DESC, p.id LIMIT 1)
+        ORDER BY w.number LIMIT 1";
     let owner = Role::new("");
     let id: [Param<'_>; 1] = [(&upload.upload_id, Type::TEXT)];
     if tx.query(&owner, HOLD, &id).await?.is_empty() {
-        return Ok(false);
+        return Ok(EndedUpload::Gone);
     }
     let numbers: Vec<i32> = upload.parts.iter().map(|part| part.0).collect();
     let etags: Vec<&str> = upload.parts.iter().map(|part| part.1.as_str()).collect();
-    let same: [Param<'_>; 3] =
+    let joined: [Param<'_>; 3] =
         [(&upload.upload_id, Type::TEXT), (&numbers, Type::INT4_ARRAY), (&etags, Type::TEXT_ARRAY)];
-    let rows = tx.query(&owner, SAME, &same).await?;
-    let unchanged: i64 = rows.first().ok_or(Error::ScopeLost)?.try_get(0)?;
-    if usize::try_from(unchanged).ok() != Some(numbers.len()) {
-        return Ok(false);
+    if let Some(row) = tx.query(&owner, CHANGED, &joined).await?.first() {
+        return Ok(EndedUpload::PartChanged(row.try_get(0)?));
     }
     take_upload(tx, schema, &owner, upload.upload_id).await?;
     let remember = own_sql!(
@@ -456,7 +463,7 @@ pub(crate) async fn end_upload(
         (&request.version, Type::TEXT),
     ];
     tx.query(&owner, remember, &values).await?;
-    Ok(true)
+    Ok(EndedUpload::Yes)
 }
 
 impl Catalog {

@@ -194,7 +194,8 @@ fn outbox_row(row: &Row) -> Result<OutboxRow, Error> {
         kind,
         bucket: row.try_get("bucket_id")?,
         name: row.try_get("name")?,
-        version: row.try_get("version")?,
+        // An empty version is none, as the reference has it.
+        version: row.try_get::<_, Option<String>>("version")?.filter(|v| !v.is_empty()),
         attempts: row.try_get("attempts")?,
     })
 }

@@ -28,8 +28,8 @@ const UNKNOWN_PATIENCE: Duration = Duration::from_secs(600);
 const LOOK_UPS: u32 = 5;
 
 impl Storage {
-    /// Commits the row of a durable blob, and returns its id. On a definite failure the blob is discarded; when the
-    /// outcome can't be found out, it stays: a row may point at it.
+    /// Commits the row of a durable blob, and returns its id. On a definite failure the blob is
+    /// discarded; when the outcome can't be found out, it stays: a row may point at it.
     pub(crate) async fn commit(&self, ctx: &Context, written: &Written<'_>) -> Result<Uuid, Error> {
         let version = written.blob.version.map(|v| v.to_string()).unwrap_or_default();
         let condition = match written.condition {
@@ -56,6 +56,9 @@ impl Storage {
             Ok(CommitOutcome::ConditionFailed) => Error::PreconditionFailed,
             Ok(CommitOutcome::NoRow) => Error::NoSuchKey,
             Ok(CommitOutcome::UploadGone) => Error::NoSuchUpload,
+            Ok(CommitOutcome::PartChanged(number)) => {
+                Error::InvalidPart(number.try_into().unwrap_or_default())
+            }
             Err(rowlock_catalog::Error::CommitUnknown) => {
                 match self.was_committed(&request).await {
                     Some(Some(id)) => return Ok(id),

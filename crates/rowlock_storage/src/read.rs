@@ -132,14 +132,14 @@ impl Storage {
             },
             None => None,
         };
-        if version.is_none()
-            && let Some(Place { name, version: Some(hidden) }) = hidden(key.as_str())
-            && self.catalog.version_exists(bucket.as_str(), name, hidden).await?
-        {
-            return Ok(None);
-        }
-        if let (Some(version), true) = (version, has_empty_segments(key))
-            && !self.is_alone(bucket, key, &version.to_string()).await?
+        let text = version.map(|version| version.to_string());
+        let place = match &text {
+            // Only names with empty segments can share a path with a name that has its own.
+            Some(text) => has_empty_segments(key).then(|| Place::of(key.as_str(), Some(text))),
+            None => hidden(key.as_str()),
+        };
+        if let Some(place) = place
+            && !self.is_alone(bucket, key, &place).await?
         {
             tracing::warn!(%bucket, "a row names another row's blob");
             return Ok(None);
@@ -147,18 +147,17 @@ impl Storage {
         Ok(Some(BlobKey { bucket: bucket.clone(), key: key.clone(), version }))
     }
 
-    /// Whether no other row has the path of this name and version. Only names with empty segments
-    /// can share one with a name that has its own.
+    /// Whether no other row, however its name is spelt, has the path of this one.
     async fn is_alone(
         &self,
         bucket: &BucketName,
         key: &ObjectKey,
-        version: &str,
+        place: &Place<'_>,
     ) -> Result<bool, Error> {
-        let place = Place::of(key.as_str(), Some(version));
+        let versions: Vec<&str> = place.version.into_iter().collect();
         let rows = self
             .catalog
-            .live_rows(bucket.as_str(), place.first_segment(), &[version], false)
+            .live_rows(bucket.as_str(), place.first_segment(), &versions, false)
             .await?;
         Ok(rows.is_some_and(|rows| {
             rows.iter().all(|row| {

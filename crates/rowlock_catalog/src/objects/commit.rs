@@ -2,6 +2,7 @@ use super::object_lock_key;
 use super::permit::{PROBE, owner_uuid};
 use crate::catalog::{Catalog, own_sql};
 use crate::error::Error;
+use crate::multipart::{EndedUpload, end_upload};
 use crate::scope::Scope;
 use crate::session::Param;
 use crate::transaction::Transaction;
@@ -81,8 +82,11 @@ pub enum CommitOutcome {
     ConditionFailed,
     /// The condition asks for a row, and there is none; nothing was changed.
     NoRow,
-    /// The multipart upload is no longer there, or its parts changed; nothing was changed.
+    /// The multipart upload is no longer there; nothing was changed.
     UploadGone,
+    /// The multipart upload's part of this number is not the one that was joined; nothing was
+    /// changed.
+    PartChanged(i32),
 }
 
 /// How often policies are asked anew while writers that take no lock change the row.
@@ -333,11 +337,17 @@ impl Catalog {
 
         let tx = Transaction::begin(self).await?;
         tx.query(&owner, LOCK, &[(&lock_key, Type::INT8)]).await?;
-        if let Some(upload) = &request.completes
-            && !crate::multipart::end_upload(&tx, self.own_schema(), upload, request).await?
-        {
-            tx.rollback().await?;
-            return Ok(Some(CommitOutcome::UploadGone));
+        if let Some(upload) = &request.completes {
+            let ended = end_upload(&tx, self.own_schema(), upload, request).await?;
+            let outcome = match ended {
+                EndedUpload::Yes => None,
+                EndedUpload::Gone => Some(CommitOutcome::UploadGone),
+                EndedUpload::PartChanged(number) => Some(CommitOutcome::PartChanged(number)),
+            };
+            if outcome.is_some() {
+                tx.rollback().await?;
+                return Ok(outcome);
+            }
         }
         let mut with_grace = address.to_vec();
         with_grace.push((&grace, Type::FLOAT8));

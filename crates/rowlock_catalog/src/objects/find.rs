@@ -89,29 +89,4 @@ impl Catalog {
         let rows = self.read_one(scope, sql, &params).await?;
         rows.first().map(ObjectRow::from_row).transpose()
     }
-
-    /// Whether a row of this name and version exists, seen by the service role: the question
-    /// whether a NULL-version row's path is in truth another object's blob.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn version_exists(
-        &self,
-        bucket: &str,
-        name: &str,
-        version: &str,
-    ) -> Result<bool, Error> {
-        const SQL: &str = "\
-            SELECT 1 FROM storage.objects
-            WHERE bucket_id = $1 AND name = $2 AND version = $3 AND current_user = $4";
-        let scope = self.service_scope(rowlock_types::Operation::None);
-        let role = scope.caller.role.as_str();
-        let params: [crate::session::Param<'_>; 4] = [
-            (&bucket, Type::TEXT),
-            (&name, Type::TEXT),
-            (&version, Type::TEXT),
-            (&role, Type::TEXT),
-        ];
-        Ok(!self.read_one(&scope, SQL, &params).await?.is_empty())
-    }
 }

@@ -67,14 +67,30 @@ impl Storage {
         if parts.windows(2).any(|pair| pair[0].number >= pair[1].number) {
             return Err(Error::InvalidPartOrder);
         }
-        let pending = match self.pending(ctx, bucket, key, upload).await {
-            Err(Error::NoSuchUpload) => return self.completed(ctx, bucket, key, upload).await,
-            other => other?,
-        };
+        match self.complete_pending(ctx, (bucket, key, upload), &parts, condition, claims).await {
+            // Another Complete of the same upload may have been faster, at any step of this one,
+            // and the worker may have removed the parts under it: then the other has the answer.
+            Err(error) => match self.completed(ctx, bucket, key, upload).await {
+                Err(_) => Err(error),
+                other => other,
+            },
+            done => done,
+        }
+    }
+
+    async fn complete_pending(
+        &self,
+        ctx: &Context,
+        (bucket, key, upload): (&BucketName, &ObjectKey, &UploadId),
+        parts: &[CompletePart],
+        condition: WriteCondition,
+        claims: ClaimedChecksums,
+    ) -> Result<Completed, Error> {
+        let pending = self.pending(ctx, bucket, key, upload).await?;
         // The service role passes here too: the row that lies under the key now is needed.
         let permitted = self.permit_pending(ctx, &pending, None).await?;
         let stored = self.catalog.list_parts(&ctx.scope(), upload.as_str(), 0, MAX_PARTS).await?;
-        let chosen = choose(&parts, stored)?;
+        let chosen = choose(parts, stored)?;
         let wanted = pending.checksum();
         let known = if wanted.is_some() || claims.object.is_some() || !claims.parts.is_empty() {
             self.known_checksums(upload, 0, MAX_PARTS).await?
@@ -84,19 +100,10 @@ impl Storage {
         let joined = with_checksums(&chosen, known, &claims)?;
         let checksum = checksum::join(wanted, &claims, &joined)?;
         let whole = Whole { parts: checksum::stored_parts(&joined, checksum.as_ref()), checksum };
-        let (this, ctx, bucket, key) = (self.clone(), ctx.clone(), bucket.clone(), key.clone());
-        let upload = upload.clone();
-        detached(async move {
-            match this.join(&ctx, &pending, permitted, &chosen, whole, condition).await {
-                // Another Complete of the same upload may have been faster, and the worker may have
-                // removed the parts under this one: then the other has the answer.
-                Err(error) => match this.completed(&ctx, &bucket, &key, &upload).await {
-                    Err(Error::NoSuchUpload) => Err(error),
-                    other => other,
-                },
-                joined => joined,
-            }
-        })
+        let (this, ctx) = (self.clone(), ctx.clone());
+        detached(
+            async move { this.join(&ctx, &pending, permitted, &chosen, whole, condition).await },
+        )
         .await
     }
 

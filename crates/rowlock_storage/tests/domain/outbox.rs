@@ -167,7 +167,7 @@ async fn absence_under_policies_proves_nothing() {
 
     // Policies that let the owner see some rows make it no better.
     rig.sql(&format!(
-        "CREATE POLICY some ON storage.objects FOR SELECT USING (name <> 'alive');
+        "CREATE POLICY part ON storage.objects FOR SELECT USING (name <> 'alive');
          UPDATE {table} SET due_at = now(), attempts = 0, last_error = ''"
     ))
     .await;
