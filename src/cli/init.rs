@@ -201,7 +201,7 @@ mod tests {
         let config = Config::from_source(&source).unwrap();
         assert_eq!(source.take_warnings(), Vec::<String>::new());
         assert_eq!(config.mode, Mode::Alone);
-        assert_eq!(config.files.tenant, "stub");
+        assert_eq!(config.objects.tenant, "stub");
         let auth = rowlock_auth::Authenticator::new(config.auth).unwrap();
         assert_eq!(auth.warnings(), Vec::<String>::new());
         let service = auth.session(&auth.service_caller().token).unwrap();

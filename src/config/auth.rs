@@ -1,6 +1,6 @@
 use rowlock_auth::{AuthSettings, Authenticator, HmacAlgorithm};
 
-use super::backend::FileBackendSettings;
+use super::backend::ObjectSettings;
 use super::database::DatabaseSettings;
 use super::error::ConfigError;
 use super::source::Source;
@@ -61,11 +61,11 @@ pub(crate) fn signing(source: &Source) -> Result<(Option<String>, HmacAlgorithm)
 }
 
 /// Reads what tokens and keys are checked with. The roles are the database's, the tenant is the
-/// file backend's.
+/// objects'.
 pub(crate) fn from_source(
     source: &Source,
     database: &DatabaseSettings,
-    files: &FileBackendSettings,
+    objects: &ObjectSettings,
 ) -> Result<AuthSettings, ConfigError> {
     let (jwt_secret, jwt_algorithm) = signing(source)?;
     let opaque = |variable, prefix: &'static str| {
@@ -83,7 +83,7 @@ pub(crate) fn from_source(
         secret_key: opaque(&SUPABASE_SECRET_KEY, "sb_secret_")?,
         anon_role: database.anon_role.clone(),
         service_role: database.service_role.clone(),
-        tenant_id: files.tenant.clone(),
+        tenant_id: objects.tenant.clone(),
         forbidden_roles: Vec::new(),
     };
     if settings.jwt_secret.is_none() && settings.jwks.is_none() {

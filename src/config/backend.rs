@@ -4,12 +4,14 @@ use std::time::Duration;
 use super::Mode;
 use super::embedded::data_folder;
 use super::error::ConfigError;
+use super::s3_backend::S3BackendSettings;
+use super::s3_protocol::REGION;
 use super::source::Source;
 use super::variable::Variable;
 
 const STORAGE_BACKEND: Variable = Variable::new(
     "STORAGE_BACKEND",
-    "Where objects' bytes are kept: `file`. (`s3` is not available in this version yet.)",
+    "Where objects' bytes are kept: `file`, or `s3` for a service of that protocol.",
 )
 .default("alone: `file`; with a database it must be set")
 .strict();
@@ -20,7 +22,7 @@ const STORAGE_FILE_BACKEND_PATH: Variable =
         .strict();
 const STORAGE_S3_BUCKET: Variable = Variable::new(
     "STORAGE_S3_BUCKET",
-    "The name of the folder, below the file backend's, that holds all tenants.",
+    "The bucket of the S3 service, or the folder below the file backend's, that holds all tenants.",
 )
 .also(&["GLOBAL_S3_BUCKET"])
 .default("alone: `stub`; with a database it must be set")
@@ -68,11 +70,20 @@ pub(crate) const VARIABLES: &[&Variable] = &[
     &ROWLOCK_MULTIPART_EXPIRY,
 ];
 
+/// What keeps objects' bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// Files in this folder (`STORAGE_FILE_BACKEND_PATH`).
+    File(PathBuf),
+    /// An S3 service.
+    S3(Box<S3BackendSettings>),
+}
+
 /// Where objects' bytes are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FileBackendSettings {
-    /// `STORAGE_FILE_BACKEND_PATH`.
-    pub(crate) path: PathBuf,
+pub(crate) struct ObjectSettings {
+    /// `STORAGE_BACKEND`, and what belongs to it.
+    pub(crate) backend: Backend,
     /// `STORAGE_S3_BUCKET`: one path segment.
     pub(crate) bucket: String,
     /// `PROJECT_REF`, `TENANT_ID`, `STORAGE_TENANT_ID`: one path segment.
@@ -85,16 +96,21 @@ pub(crate) struct FileBackendSettings {
     pub(crate) version_separator: bool,
 }
 
-impl FileBackendSettings {
+impl ObjectSettings {
     pub(crate) fn from_source(source: &Source, mode: Mode) -> Result<Self, ConfigError> {
         if source.flag(&MULTI_TENANT, false)? {
             return Err(ConfigError::Refused(
                 "MULTI_TENANT is true, and this server serves one tenant: unset it and name the tenant in TENANT_ID".into(),
             ));
         }
-        backend(source, mode)?;
+        let backend = if is_file(source, mode)? {
+            Backend::File(path(source, mode)?)
+        } else {
+            let settings = S3BackendSettings::from_source(source, &STORAGE_S3_BUCKET, &REGION)?;
+            Backend::S3(Box::new(settings))
+        };
         Ok(Self {
-            path: path(source, mode)?,
+            backend,
             bucket: bucket(source, mode)?,
             tenant: segment(source, &TENANT)?.unwrap_or_else(|| "storage-single-tenant".to_owned()),
             blob_grace: source.span(&ROWLOCK_BLOB_GRACE, Duration::from_secs(60))?,
@@ -105,21 +121,18 @@ impl FileBackendSettings {
     }
 }
 
-fn backend(source: &Source, mode: Mode) -> Result<(), ConfigError> {
-    let is_file = source.parsed(&STORAGE_BACKEND, "file", |text| match text {
+fn is_file(source: &Source, mode: Mode) -> Result<bool, ConfigError> {
+    let is_file = source.parsed(&STORAGE_BACKEND, "file, s3", |text| match text {
         "file" => Some(true),
         "s3" => Some(false),
         _ => None,
     })?;
     match (is_file, mode) {
-        (Some(true), _) | (None, Mode::Alone) => Ok(()),
-        (Some(false), _) => Err(ConfigError::Refused(
-            "STORAGE_BACKEND is \"s3\", which is not available in this version yet; allowed: file"
-                .into(),
-        )),
+        (Some(is_file), _) => Ok(is_file),
+        (None, Mode::Alone) => Ok(true),
         (None, Mode::Stack) => Err(ConfigError::Missing {
             name: STORAGE_BACKEND.name,
-            why: "the reference would have used s3; say which backend holds the objects (allowed: file)",
+            why: "the reference would have used s3; say which backend holds the objects (allowed: file, s3)",
         }),
     }
 }
@@ -141,8 +154,8 @@ fn bucket(source: &Source, mode: Mode) -> Result<String, ConfigError> {
         (None, Mode::Alone) => Ok("stub".to_owned()),
         (None, Mode::Stack) => Err(ConfigError::Missing {
             name: STORAGE_S3_BUCKET.name,
-            why: "it (or GLOBAL_S3_BUCKET) names the folder below STORAGE_FILE_BACKEND_PATH that holds the objects; \
-                  where the reference ran without it, look for a folder named `undefined`",
+            why: "it (or GLOBAL_S3_BUCKET) names the bucket, or the folder below STORAGE_FILE_BACKEND_PATH, that \
+                  holds the objects; where the reference ran on files without it, look for a folder named `undefined`",
         }),
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod gateway;
 mod later;
 mod logging;
 pub(crate) mod registry;
+pub(crate) mod s3_backend;
 pub(crate) mod s3_protocol;
 mod source;
 #[cfg(test)]
@@ -25,7 +26,7 @@ mod variable;
 use rowlock_auth::AuthSettings;
 
 pub(crate) use auth::{ANON_KEY, AUTH_JWT_SECRET, SERVICE_KEY, signing};
-pub(crate) use backend::FileBackendSettings;
+pub(crate) use backend::{Backend, ObjectSettings};
 pub(crate) use bind::BindSettings;
 pub(crate) use database::DatabaseSettings;
 pub(crate) use error::ConfigError;
@@ -60,7 +61,7 @@ pub(crate) struct Config {
     pub(crate) mode: Mode,
     pub(crate) bind: BindSettings,
     pub(crate) database: DatabaseSettings,
-    pub(crate) files: FileBackendSettings,
+    pub(crate) objects: ObjectSettings,
     pub(crate) uploads: UploadSettings,
     pub(crate) auth: AuthSettings,
     pub(crate) s3: S3ProtocolSettings,
@@ -77,17 +78,17 @@ impl Config {
     pub(crate) fn from_source(source: &Source) -> Result<Self, ConfigError> {
         let mode = Mode::of(source);
         let database = DatabaseSettings::from_source(source)?;
-        let files = FileBackendSettings::from_source(source, mode)?;
+        let objects = ObjectSettings::from_source(source, mode)?;
         let config = Self {
             mode,
             bind: BindSettings::from_source(source, mode),
             uploads: UploadSettings::from_source(source)?,
-            auth: auth::from_source(source, &database, &files)?,
+            auth: auth::from_source(source, &database, &objects)?,
             s3: S3ProtocolSettings::from_source(source)?,
             gateway: GatewaySettings::from_source(source)?,
             logging: LoggingSettings::from_source(source, mode)?,
             database,
-            files,
+            objects,
         };
         later::warn_of_promises(source);
         registry::warn_of_typos(source);

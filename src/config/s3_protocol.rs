@@ -37,9 +37,10 @@ pub(crate) const S3_PROTOCOL_ACCESS_KEY_ID: Variable = Variable::new(
 .secret();
 pub(crate) const S3_PROTOCOL_ACCESS_KEY_SECRET: Variable =
     Variable::new("S3_PROTOCOL_ACCESS_KEY_SECRET", "Its secret key.").secret();
-const REGION: Variable = Variable::new("STORAGE_S3_REGION", "The region of the S3 endpoint.")
-    .also(&["REGION"])
-    .default("not-specified");
+pub(crate) const REGION: Variable =
+    Variable::new("STORAGE_S3_REGION", "The region of the S3 endpoint.")
+        .also(&["REGION"])
+        .default("not-specified");
 
 pub(crate) const VARIABLES: &[&Variable] = &[
     &S3_PROTOCOL_ENABLED,

@@ -115,6 +115,11 @@ impl Source {
         }
     }
 
+    /// The name under which it is set, or its first.
+    pub(crate) fn name_of(&self, variable: &Variable) -> &'static str {
+        self.find(variable).map_or(variable.name, |found| found.name)
+    }
+
     /// Whether it is set.
     pub(crate) fn has(&self, variable: &Variable) -> bool {
         self.find(variable).is_some()

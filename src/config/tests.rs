@@ -47,11 +47,11 @@ fn the_stack_as_compose_starts_it() {
     assert_eq!(config.mode, Mode::Stack);
     assert_eq!(config.bind.hosts, ["0.0.0.0"]);
     assert_eq!(config.bind.port, 5000);
-    assert_eq!(config.files.path, Path::new("/var/lib/storage"));
-    assert_eq!(config.files.bucket, "stub");
-    assert_eq!(config.files.tenant, "stub");
-    assert_eq!(config.files.blob_grace, Duration::from_secs(60));
-    assert_eq!(config.files.multipart_expiry, Duration::from_secs(7 * 24 * 3600));
+    assert_eq!(config.objects.backend, Backend::File("/var/lib/storage".into()));
+    assert_eq!(config.objects.bucket, "stub");
+    assert_eq!(config.objects.tenant, "stub");
+    assert_eq!(config.objects.blob_grace, Duration::from_secs(60));
+    assert_eq!(config.objects.multipart_expiry, Duration::from_secs(7 * 24 * 3600));
     assert_eq!(config.s3.region, "stub");
     assert!(config.s3.enabled && !config.s3.enforce_region && config.s3.credentials.is_none());
     assert_eq!(config.uploads.size_limit, None);
@@ -76,9 +76,9 @@ fn alone_without_a_database() {
     assert_eq!(config.mode, Mode::Alone);
     assert_eq!(config.bind.hosts, ["127.0.0.1", "::1"]);
     assert_eq!(config.bind.port, 8000);
-    assert_eq!(config.files.path, Path::new("./rowlock-data/files"));
-    assert_eq!(config.files.bucket, "stub");
-    assert_eq!(config.files.tenant, "storage-single-tenant");
+    assert_eq!(config.objects.backend, Backend::File("./rowlock-data/files".into()));
+    assert_eq!(config.objects.bucket, "stub");
+    assert_eq!(config.objects.tenant, "storage-single-tenant");
     assert!(!config.database.install_roles, "a private database is made with its roles");
     assert!(!config.logging.json);
     let DatabaseTarget::Embedded(embedded) = &config.database.target else { panic!("embedded") };
@@ -91,7 +91,7 @@ fn alone_without_a_database() {
         ("STORAGE_BACKEND", "file"),
     ])
     .unwrap();
-    assert_eq!(config.files.path, Path::new("/data/files"));
+    assert_eq!(config.objects.backend, Backend::File("/data/files".into()));
     assert_eq!(config.bind.hosts, ["0.0.0.0"]);
     assert_eq!(config.bind.port, 9000);
     assert_eq!(good(&[("SERVER_PORT", "9001"), ("HOST", "[::]")]).bind.hosts, ["::"]);
@@ -102,10 +102,9 @@ fn the_backend_must_be_said_in_the_stack() {
     let unset = refused(&[("STORAGE_BACKEND", "")]);
     assert!(unset.contains("STORAGE_BACKEND is not set"), "{unset}");
     assert!(unset.contains("the reference would have used s3"), "{unset}");
-    assert!(refused(&[("STORAGE_BACKEND", "s3")]).contains("not available in this version yet"));
     assert_eq!(
         refused(&[("STORAGE_BACKEND", "disk")]),
-        "STORAGE_BACKEND is \"disk\"; allowed: file"
+        "STORAGE_BACKEND is \"disk\"; allowed: file, s3"
     );
     assert!(refused(&[("FILE_STORAGE_BACKEND_PATH", "")]).contains("STORAGE_FILE_BACKEND_PATH"));
     assert!(refused(&[("GLOBAL_S3_BUCKET", "")]).contains("GLOBAL_S3_BUCKET"));
@@ -120,7 +119,7 @@ fn the_backend_must_be_said_in_the_stack() {
 fn which_value_wins() {
     let tenant = |environment: &[(&str, &str)], file: &[(&str, &str)]| {
         let source = Source::new(&[&[("JWT_SECRET", SECRET)], environment].concat(), file);
-        let tenant = Config::from_source(&source).unwrap().files.tenant;
+        let tenant = Config::from_source(&source).unwrap().objects.tenant;
         (tenant, source.take_warnings().len())
     };
     let (project, id, user) =
@@ -288,8 +287,8 @@ fn values_are_brought_into_one_form() {
     assert_eq!(config.s3.host_header.as_deref(), Some("x-real-host"));
     let only = ["https://a.example", "http://localhost:3000"].map(str::to_owned).to_vec();
     assert_eq!(config.gateway.cors_origins, CorsOrigins::Only(only));
-    assert_eq!(config.files.blob_grace, Duration::from_secs(5));
-    assert_eq!(config.files.multipart_expiry, Duration::from_secs(12 * 3600));
+    assert_eq!(config.objects.blob_grace, Duration::from_secs(5));
+    assert_eq!(config.objects.multipart_expiry, Duration::from_secs(12 * 3600));
     let DatabaseTarget::External(external) = config.database.target else { panic!("external") };
     assert_eq!(external.ssl_root_cert.unwrap().lines().count(), 3);
     assert_eq!(good(&[("S3_PROTOCOL_PREFIX", "/")]).s3.prefix, "");

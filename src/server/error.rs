@@ -19,6 +19,8 @@ pub(crate) enum ServeError {
     Catalog(#[from] rowlock_catalog::Error),
     #[error(transparent)]
     Files(#[from] rowlock_blobs::file::OpenError),
+    #[error(transparent)]
+    S3(#[from] rowlock_blobs_s3::OpenError),
     #[error("{0} is no name of a header")]
     Header(&'static str),
     #[error("STORAGE_PUBLIC_URL: {0}")]

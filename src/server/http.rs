@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use http::{HeaderName, Request, Response};
@@ -14,6 +13,7 @@ use rowlock_http::server::{ConnectionInfo, Listeners, ServerSettings};
 use rowlock_storage::Storage;
 
 use super::ServeError;
+use super::health::Health;
 use crate::config::{self, Config};
 
 /// The server's settings but for its addresses.
@@ -44,6 +44,7 @@ pub(super) fn app(
     config: &Config,
     storage: &Storage,
     authenticator: &Arc<Authenticator>,
+    health: Health,
 ) -> Result<
     impl Fn(Request<Body>, ConnectionInfo) -> futures_util::future::BoxFuture<'static, Response<Body>>
     + Clone
@@ -53,18 +54,10 @@ pub(super) fn app(
     ServeError,
 > {
     let s3 = config.s3.enabled.then(|| s3(config, storage, authenticator));
-    let health = storage.clone();
-    let health = Arc::new(move || {
-        let storage = health.clone();
-        async move {
-            let answer = tokio::time::timeout(Duration::from_secs(10), storage.healthy()).await;
-            matches!(answer, Ok(Ok(())))
-        }
-    });
     let gateway = Gateway::new(
         gateway(config)?,
         Arc::clone(authenticator),
-        health,
+        Arc::new(health),
         s3.map(|service| Arc::new(service) as Arc<dyn rowlock_http::gateway::S3Service>),
     )
     .with_rest(Arc::new(rest(config, storage, authenticator)?));

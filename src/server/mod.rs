@@ -1,7 +1,9 @@
 //! Parse, wire, run: puts the parts of the server together.
 
+mod blobs;
 pub(crate) mod database;
 mod error;
+mod health;
 mod http;
 pub(crate) mod welcome;
 
@@ -11,13 +13,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rowlock_auth::Authenticator;
-use rowlock_blobs::file::{FileSettings, FileStore, Separator};
+use rowlock_blobs::file::FileStore;
 use rowlock_storage::{Settings, Storage};
 use rowlock_types::KeyRules;
 use tokio::sync::watch;
 
 use crate::config::{Config, Mode};
+use blobs::Blobs;
 use database::Database;
+use health::Health;
 
 /// Temporary files older than this belong to no upload that still runs.
 const TEMPORARY_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -50,29 +54,31 @@ async fn run(
     listeners: rowlock_http::server::Listeners,
     signals: Signals,
 ) -> Result<(), ServeError> {
-    let files = FileStore::open(FileSettings {
-        root: config.files.path.clone(),
-        root_bucket: config.files.bucket.clone(),
-        tenant: config.files.tenant.clone(),
-        separator: if config.files.version_separator { Separator::DashV } else { Separator::Slash },
-    })?;
+    let blobs = Blobs::open(config).await?;
+    if let Some(problem) = blobs.problem().await {
+        tracing::error!("{problem}");
+    }
     let storage = Storage::new(
         database.catalog.clone(),
-        Arc::new(files.clone()),
+        blobs.store(),
         Settings {
             max_object_bytes: config.uploads.size_limit,
             max_single_upload_bytes: config.uploads.standard_size_limit,
             key_rules: if config.uploads.strict_keys { KeyRules::Strict } else { KeyRules::Utf8 },
-            blob_grace: config.files.blob_grace,
-            multipart_expiry: config.files.multipart_expiry,
+            blob_grace: config.objects.blob_grace,
+            multipart_expiry: config.objects.multipart_expiry,
             encryption_key: config.uploads.encryption_key.clone(),
         },
     );
     let (stop, stopped) = watch::channel(false);
     let worker = tokio::spawn(storage.clone().run_worker(until(stopped.clone())));
-    let sweeper = tokio::spawn(sweep(files, until(stopped)));
+    let sweeper = match &blobs {
+        Blobs::File(files) => Some(tokio::spawn(sweep(files.clone(), until(stopped)))),
+        Blobs::S3(..) => None,
+    };
 
-    let app = http::app(config, &storage, authenticator)?;
+    let health = Health::new(storage.clone(), blobs);
+    let app = http::app(config, &storage, authenticator, health)?;
     let addresses = listeners.addresses().to_vec();
     if config.mode == Mode::Alone {
         welcome::print(config, &addresses);
@@ -81,7 +87,10 @@ async fn run(
     rowlock_http::server::run(listeners, http::settings(config), app, signals.told()).await;
 
     stop.send_replace(true);
-    let _ = tokio::join!(worker, sweeper);
+    let _ = worker.await;
+    if let Some(sweeper) = sweeper {
+        let _ = sweeper.await;
+    }
     Ok(())
 }
 

@@ -151,11 +151,6 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
         false
     }
 
-    /// Whether the store can be used now; else why not, in one plain sentence for its operator.
-    async fn check(&self) -> Result<(), String> {
-        Ok(())
-    }
-
     /// Reads `range` of a blob whose row says that it has `size` bytes in all. What of the range
     /// is beyond the end is left out.
     ///

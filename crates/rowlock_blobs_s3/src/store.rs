@@ -180,13 +180,6 @@ impl BlobStore for S3Store {
         true
     }
 
-    async fn check(&self) -> Result<(), String> {
-        match self.problem().await {
-            Some(problem) => Err(problem.to_string()),
-            None => Ok(()),
-        }
-    }
-
     async fn read(&self, blob: &BlobKey, size: u64, range: Range<u64>) -> Result<BlobBody, Error> {
         read::read(&self.0, blob, size, range).await
     }

@@ -83,6 +83,9 @@ pub enum Error {
     /// The blob store is full.
     #[error("the storage backend is full")]
     StorageFull,
+    /// The blob store cannot be reached in time, or has too much to do.
+    #[error("the storage backend is not available: {0}")]
+    StorageUnavailable(rowlock_blobs::Error),
     /// The blob store failed.
     #[error("the storage backend failed: {0}")]
     Blobs(rowlock_blobs::Error),
@@ -97,6 +100,7 @@ impl From<rowlock_blobs::Error> for Error {
             rowlock_blobs::Error::NotFound => Self::NoSuchKey,
             rowlock_blobs::Error::PartNotFound(number) => Self::InvalidPart(number),
             rowlock_blobs::Error::Full => Self::StorageFull,
+            rowlock_blobs::Error::Unavailable { .. } => Self::StorageUnavailable(error),
             rowlock_blobs::Error::UnsupportedKey(why) => Self::UnsupportedKey(why),
             other => Self::Blobs(other),
         }

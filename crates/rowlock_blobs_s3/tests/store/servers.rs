@@ -50,7 +50,7 @@ fn wait_for(port: u16, child: &mut Child) {
 pub(crate) fn garage() -> Option<Server> {
     let program = cache().join("bin/garage");
     if !program.exists() {
-        println!("Garage is not installed (./soak garage): only moto's server is tested");
+        eprintln!("Garage is not installed (./soak garage): only moto's server is tested");
         return None;
     }
     let folder = TempDir::new().unwrap();

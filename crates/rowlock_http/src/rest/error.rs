@@ -209,6 +209,9 @@ impl From<StorageError> for RestError {
                 Self::new(507, "StorageFull", "The storage backend is full")
                     .logged("storage is full")
             }
+            StorageError::StorageUnavailable(error) => {
+                Self::new(503, "SlowDown", "The storage backend is not available").logged(&error)
+            }
             StorageError::Blobs(error) => Self::internal(error),
             StorageError::Internal(why) => Self::internal(why),
         }

@@ -326,6 +326,11 @@ impl From<StorageError> for S3Error {
             StorageError::StorageFull => {
                 Self::new(code::STORAGE_FULL, "The storage backend is full").logged("storage is full")
             }
+            StorageError::StorageUnavailable(error) => Self::new(
+                code::SERVICE_UNAVAILABLE,
+                "The storage backend is not available. Please try again.",
+            )
+            .logged(&error),
             StorageError::Blobs(error) => Self::internal(error),
             StorageError::Internal(why) => Self::internal(why),
         }

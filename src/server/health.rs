@@ -1,0 +1,59 @@
+//! What `/health` is told.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use rowlock_http::system::HealthCheck;
+use rowlock_storage::Storage;
+use tokio::sync::Mutex;
+
+use super::blobs::Blobs;
+
+/// How long a look may take, and how long what it found counts: whoever asks often must not keep
+/// the database or the store busy.
+const PATIENCE: Duration = Duration::from_secs(10);
+const COUNTS: Duration = Duration::from_secs(2);
+
+/// Looks at the database and at the blob store.
+#[derive(Clone)]
+pub(super) struct Health {
+    storage: Storage,
+    blobs: Blobs,
+    seen: Arc<Mutex<Option<(Instant, Vec<String>)>>>,
+}
+
+impl Health {
+    pub(super) fn new(storage: Storage, blobs: Blobs) -> Self {
+        Self { storage, blobs, seen: Arc::default() }
+    }
+
+    async fn look(&self) -> Vec<String> {
+        let mut seen = self.seen.lock().await;
+        if let Some((at, problems)) = &*seen
+            && at.elapsed() < COUNTS
+        {
+            return problems.clone();
+        }
+        let database = tokio::time::timeout(PATIENCE, self.storage.healthy());
+        let store = tokio::time::timeout(PATIENCE, self.blobs.problem());
+        let (database, store) = tokio::join!(database, store);
+        let mut problems = Vec::new();
+        if !matches!(database, Ok(Ok(()))) {
+            problems.push("DATABASE_URL: the database does not answer".to_owned());
+        }
+        match store {
+            Ok(problem) => problems.extend(problem),
+            Err(_) => problems.push("STORAGE_BACKEND=s3: the store does not answer".to_owned()),
+        }
+        *seen = Some((Instant::now(), problems.clone()));
+        problems
+    }
+}
+
+impl HealthCheck for Health {
+    fn problems(&self) -> BoxFuture<'static, Vec<String>> {
+        let this = self.clone();
+        Box::pin(async move { this.look().await })
+    }
+}
