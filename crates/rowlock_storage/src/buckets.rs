@@ -77,12 +77,13 @@ impl Storage {
                 Ok(())
             }
             DeleteBucketOutcome::Absent => Err(Error::NoSuchBucket),
-            DeleteBucketOutcome::NotEmpty => Err(Error::BucketNotEmpty),
-            // Whether it exists is told only to those who may see it.
-            DeleteBucketOutcome::Denied => match self.head_bucket(ctx, name).await {
-                Ok(_) => Err(Error::AccessDenied),
-                Err(error) => Err(error),
-            },
+            // Whether it exists, or holds anything, is told only to those who may see it.
+            DeleteBucketOutcome::NotEmpty => {
+                self.head_bucket(ctx, name).await.and(Err(Error::BucketNotEmpty))
+            }
+            DeleteBucketOutcome::Denied => {
+                self.head_bucket(ctx, name).await.and(Err(Error::AccessDenied))
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod multipart;
 mod outbox;
+mod policies;
 mod support;
 mod wire;
 mod writes;

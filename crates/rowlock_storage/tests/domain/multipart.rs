@@ -10,7 +10,7 @@ use rowlock_storage::{
     CompletePart, Completed, Context, Error, Expected, ListUploadsQuery, UploadsEntry,
     WriteCondition,
 };
-use rowlock_types::{BucketName, UploadId};
+use rowlock_types::{BucketName, Operation, UploadId};
 use std::sync::Arc;
 
 const MIN_PART: usize = 5 << 20;
@@ -53,6 +53,27 @@ pub(crate) async fn upload(
     let id = rig.storage.create_multipart(ctx, new_object(bucket, name, 0)).await?;
     let part = put_part(rig, ctx, (bucket, name, &id), 1, bytes).await?;
     complete(rig, ctx, (bucket, name, &id), &[part]).await
+}
+
+/// A whole upload, each step under its own operation's name.
+pub(crate) async fn upload_in_steps(
+    rig: &Rig,
+    ctx: impl Fn(Operation) -> Context,
+    bucket: &BucketName,
+    name: &str,
+    bytes: &[u8],
+) -> Result<Completed, Error> {
+    let create = ctx(Operation::S3MultipartCreate);
+    let id = rig.storage.create_multipart(&create, new_object(bucket, name, 0)).await?;
+    let at = (bucket, name, &id);
+    let done = match put_part(rig, &ctx(Operation::S3MultipartPart), at, 1, bytes).await {
+        Ok(part) => complete(rig, &ctx(Operation::S3MultipartComplete), at, &[part]).await,
+        Err(error) => Err(error),
+    };
+    if done.is_err() {
+        rig.storage.abort_multipart(&service(), bucket, &key(name), &id).await.unwrap();
+    }
+    done
 }
 
 fn big(byte: u8) -> Vec<u8> {
