@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use rowlock_auth::{Authenticator, Error as TokenError};
-use rowlock_sigv4::{Claim, PayloadMode, Policy, Refusal, Request, SigningContext, SigningKeys};
+use rowlock_sigv4::{
+    Claim, PayloadMode, Policy, PostClaim, PostPolicy, Refusal, Request, SigningContext,
+    SigningKeys,
+};
 use rowlock_types::Caller;
 use subtle::ConstantTimeEq;
 use time::OffsetDateTime;
@@ -72,12 +75,8 @@ impl Keyring {
         };
         let claim =
             Claim::read(&request)?.ok_or_else(|| S3Error::access_denied("Missing signature"))?;
-        let signer = self.signer(&claim)?;
-        let secret = match &signer {
-            Signer::Static(credentials) => &credentials.secret_access_key,
-            Signer::Session { anon_key, .. } => *anon_key,
-        };
-        let verified = claim.verify(secret, now, &self.policy, &self.keys)?;
+        let signer = self.signer(claim.access_key(), claim.session_token())?;
+        let verified = claim.verify(signer.secret(), now, &self.policy, &self.keys)?;
         let path = paths.get(verified.path).copied().unwrap_or_default();
         if !fits_route(path, route.rest()) {
             return Err(S3Error::new(
@@ -85,10 +84,7 @@ impl Keyring {
                 "The path that was signed names another bucket or object than the path that was sent.",
             ));
         }
-        let caller = match signer {
-            Signer::Static(_) => self.tokens.service_caller(),
-            Signer::Session { token, .. } => self.tokens.verify(token)?,
-        };
+        let caller = self.caller(&signer)?;
         Ok(Authenticated {
             caller: Arc::new(caller),
             payload: verified.payload,
@@ -98,13 +94,35 @@ impl Keyring {
         })
     }
 
+    /// Finds out who signed a form, and what its policy says.
+    pub(crate) fn authenticate_form(
+        &self,
+        claim: &PostClaim,
+        now: OffsetDateTime,
+    ) -> Result<(Caller, PostPolicy), S3Error> {
+        let signer = self.signer(claim.access_key(), claim.session_token())?;
+        let policy = claim.verify(signer.secret(), now, &self.policy, &self.keys)?;
+        Ok((self.caller(&signer)?, policy))
+    }
+
+    fn caller(&self, signer: &Signer<'_>) -> Result<Caller, S3Error> {
+        match signer {
+            Signer::Static(_) => Ok(self.tokens.service_caller()),
+            Signer::Session { token, .. } => Ok(self.tokens.verify(token)?),
+        }
+    }
+
     /// Whose secret must have signed. A request with a session token never gets the rights of
     /// the static credentials.
-    fn signer<'a>(&'a self, claim: &'a Claim<'_>) -> Result<Signer<'a>, S3Error> {
-        let equals = |own: &str| bool::from(own.as_bytes().ct_eq(claim.access_key().as_bytes()));
+    fn signer<'a>(
+        &'a self,
+        access_key: &str,
+        session_token: Option<&'a str>,
+    ) -> Result<Signer<'a>, S3Error> {
+        let equals = |own: &str| bool::from(own.as_bytes().ct_eq(access_key.as_bytes()));
         let own = self.credentials.as_ref().filter(|own| equals(&own.access_key_id));
         let is_tenant = equals(self.tokens.tenant_id());
-        match (claim.session_token(), own) {
+        match (session_token, own) {
             (Some(token), _) if is_tenant => {
                 let anon_key = self.tokens.anon_key().ok_or_else(|| {
                     S3Error::access_denied(
@@ -129,7 +147,7 @@ impl Keyring {
                 code::INVALID_ACCESS_KEY_ID,
                 "The AWS Access Key Id you provided does not exist in our records.",
             )
-            .detail("AWSAccessKeyId", claim.access_key())),
+            .detail("AWSAccessKeyId", access_key)),
         }
     }
 }
@@ -139,6 +157,15 @@ enum Signer<'a> {
     Session { token: &'a str, anon_key: &'a str },
 }
 
+impl Signer<'_> {
+    fn secret(&self) -> &str {
+        match self {
+            Self::Static(credentials) => &credentials.secret_access_key,
+            Self::Session { anon_key, .. } => anon_key,
+        }
+    }
+}
+
 impl From<Refusal> for S3Error {
     fn from(refusal: Refusal) -> Self {
         let code = match refusal.code() {
@@ -146,6 +173,7 @@ impl From<Refusal> for S3Error {
             "AuthorizationHeaderMalformed" => code::AUTHORIZATION_HEADER_MALFORMED,
             "AuthorizationQueryParametersError" => code::AUTHORIZATION_QUERY_PARAMETERS_ERROR,
             "InvalidArgument" => code::INVALID_ARGUMENT,
+            "InvalidPolicyDocument" => code::INVALID_POLICY_DOCUMENT,
             "NotImplemented" => code::NOT_IMPLEMENTED,
             "RequestTimeTooSkewed" => code::REQUEST_TIME_TOO_SKEWED,
             "SignatureDoesNotMatch" => code::SIGNATURE_DOES_NOT_MATCH,

@@ -13,43 +13,8 @@ use rowlock_digest::{Algorithm, Checksum, Digests};
 use rowlock_sigv4::{ChunkDecoder, ChunkError, ChunkSettings, PayloadMode, SigningContext};
 use rowlock_storage::{BodyError, Expected, TrailerChecks, UploadStream};
 
-use super::error::{S3Error, code, incomplete_body};
-use crate::server::is_stalled;
-
-/// Why a body could not be read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BodyFault {
-    /// The aws-chunked framing, its signatures or its trailers are wrong.
-    #[error(transparent)]
-    Chunk(#[from] ChunkError),
-    /// The client sent nothing for too long.
-    #[error("the client sent nothing for too long")]
-    Stalled,
-    /// The connection broke, or its framing did.
-    #[error("the body broke off")]
-    Broken,
-}
-
-impl From<BodyFault> for S3Error {
-    fn from(fault: BodyFault) -> Self {
-        match fault {
-            BodyFault::Chunk(error) => {
-                let code = match error.code() {
-                    "SignatureDoesNotMatch" => code::SIGNATURE_DOES_NOT_MATCH,
-                    "IncompleteBody" => code::INCOMPLETE_BODY,
-                    "MalformedTrailerError" => code::MALFORMED_TRAILER,
-                    _ => code::INVALID_REQUEST,
-                };
-                Self::new(code, error.to_string())
-            }
-            BodyFault::Stalled => Self::new(
-                code::REQUEST_TIMEOUT,
-                "Your socket connection to the server was not read from or written to within the timeout period.",
-            ),
-            BodyFault::Broken => incomplete_body(),
-        }
-    }
-}
+use super::body_fault::{BodyFault, fault_of};
+use super::error::{S3Error, code};
 
 /// A body that nobody has begun to read.
 pub(crate) struct RequestBody {
@@ -258,8 +223,12 @@ pub(crate) fn require_length(headers: &HeaderMap) -> Result<(), S3Error> {
 }
 
 fn fault(error: &axum::Error) -> BodyError {
-    let fault = if is_stalled(error) { BodyFault::Stalled } else { BodyFault::Broken };
-    BodyError(Box::new(fault))
+    BodyError(Box::new(fault_of(error)))
+}
+
+/// What headers (of a form: its fields) say about the bytes of an object.
+pub(crate) fn said(headers: &HeaderMap) -> Result<Expected, S3Error> {
+    Ok(Announced::read(headers, PayloadMode::Unsigned, &Body::empty())?.expected)
 }
 
 fn plain(body: BodyDataStream) -> UploadStream {

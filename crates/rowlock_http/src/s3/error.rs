@@ -8,7 +8,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use rowlock_storage::{CatalogError, Error as StorageError};
 use rowlock_types::{InvalidBucketName, InvalidObjectKey};
 
-use super::body::BodyFault;
+use super::body_fault::BodyFault;
 use super::response::Ids;
 use super::xml::Xml;
 
@@ -65,6 +65,7 @@ pub(crate) mod code {
         INVALID_PART "InvalidPart" BAD_REQUEST;
         INVALID_PART_NUMBER "InvalidPartNumber" RANGE_NOT_SATISFIABLE;
         INVALID_PART_ORDER "InvalidPartOrder" BAD_REQUEST;
+        INVALID_POLICY_DOCUMENT "InvalidPolicyDocument" BAD_REQUEST;
         INVALID_RANGE "InvalidRange" RANGE_NOT_SATISFIABLE;
         INVALID_REQUEST "InvalidRequest" BAD_REQUEST;
         INVALID_STORAGE_CLASS "InvalidStorageClass" BAD_REQUEST;
@@ -74,6 +75,8 @@ pub(crate) mod code {
         KEY_TOO_LONG "KeyTooLongError" BAD_REQUEST;
         MALFORMED_TRAILER "MalformedTrailerError" BAD_REQUEST;
         MALFORMED_XML "MalformedXML" BAD_REQUEST;
+        MALFORMED_POST_REQUEST "MalformedPOSTRequest" BAD_REQUEST;
+        MAX_POST_PRE_DATA "MaxPostPreDataLengthExceededError" BAD_REQUEST;
         METADATA_TOO_LARGE "MetadataTooLarge" BAD_REQUEST;
         METHOD_NOT_ALLOWED "MethodNotAllowed" METHOD_NOT_ALLOWED;
         MISSING_CONTENT_LENGTH "MissingContentLength" LENGTH_REQUIRED;

@@ -6,6 +6,7 @@
 
 mod authenticate;
 mod body;
+mod body_fault;
 mod checksum;
 mod conditions;
 mod copy_object;
@@ -31,6 +32,7 @@ mod listing;
 mod multipart;
 mod object_headers;
 mod path;
+mod post_object;
 mod put_object;
 mod query;
 mod range;
@@ -115,6 +117,10 @@ impl S3Service {
         &self.0.region
     }
 
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.0.keyring
+    }
+
     /// The id of the one owner that buckets have.
     pub(crate) fn tenant(&self) -> &str {
         self.0.keyring.tokens.tenant_id()
@@ -129,6 +135,9 @@ impl S3Service {
             "" => "/".to_owned(),
             path => path.to_owned(),
         };
+        if let Some(boundary) = post_object::boundary_of(&parts) {
+            return post_object::serve(self, (&parts, body), boundary, &route, &ids).await;
+        }
         let (operation, request, mut body) = match self.prepare(parts, body, &route, &ids) {
             Ok(ready) => ready,
             Err((body, error)) => {

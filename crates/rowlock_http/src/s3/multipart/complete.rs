@@ -1,7 +1,6 @@
 //! CompleteMultipartUpload
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>).
 
-
 use axum::body::Body;
 use http::{HeaderMap, Response};
 use rowlock_storage::{ClaimedChecksums, CompletePart};
