@@ -20,6 +20,7 @@ pub mod schema;
 mod scope;
 mod session;
 mod tags;
+mod search;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
@@ -33,8 +34,8 @@ pub use lists::{ListRequest, Listed, successor};
 pub use multipart::{CompletedRow, ListUploadsRequest, NewUpload, PartRecord, PartRow, UploadRow};
 pub use objects::{
     BucketLimits, CommitOutcome, CommitRequest, CompletedUpload, DeleteIfOutcome, DeletedRows,
-    ExistingObject, ExpectedRow, ObjectRow, Permit, PermitRequest, ReadAs, ReadOutcome, ReadRow,
-    RowCondition, object_lock_key,
+    ExistingObject, ExpectedRow, FullRow, MoveRequest, MoveSource, MoveVerdict, ObjectRow, Permit,
+    PermitRequest, ReadAs, ReadOutcome, ReadRow, RemovedRows, RowCondition, object_lock_key,
 };
 pub use outbox::{LiveRow, OutboxKind, OutboxRow};
 pub use pool::Connect;
@@ -42,3 +43,4 @@ pub use scope::Scope;
 pub use tags::{BucketTagsOutcome, Tags};
 pub use tokio_postgres::SimpleQueryMessage;
 pub use tokio_postgres::error::SqlState;
+pub use search::{FolderOrder, FolderRequest, PageOrder, PageRequest, SearchEntry};

@@ -22,7 +22,7 @@ pub(crate) struct Written<'a> {
 }
 
 /// How long a blob stays whose COMMIT got lost, far longer than any statement may run.
-const UNKNOWN_PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const UNKNOWN_PATIENCE: Duration = Duration::from_secs(600);
 
 /// How often the row is looked up when the outcome of a COMMIT is unknown.
 const LOOK_UPS: u32 = 5;

@@ -3,7 +3,7 @@ use crate::permit::{Asked, Permitted};
 use crate::receive::{Expected, receive};
 use crate::task::detached;
 use crate::upload::{NewObject, WriteCondition};
-use crate::{BodyError, Context, Error, Object, Storage, Tags, Uploaded};
+use crate::{BodyError, Context, Error, Object, OwnMetadata, Storage, Tags, Uploaded};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rowlock_blobs::{BlobBody, BlobKey};
@@ -63,6 +63,25 @@ impl Storage {
         source: &Object,
         request: CopyRequest,
     ) -> Result<Copied, Error> {
+    ) -> Result<Copied, Error> {
+        let robots = match request.metadata {
+            CopyMetadata::Source => source.metadata.x_robots_tag.clone(),
+            CopyMetadata::Replace { .. } => None,
+        };
+        let own = OwnMetadata { user_metadata: None, robots };
+        self.copy_object_with(ctx, source, request, own).await
+    }
+
+    /// As [`copy_object`](Self::copy_object), with metadata that S3 has no words for.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn copy_object_with(
+        &self,
+        ctx: &Context,
+        source: &Object,
+        request: CopyRequest,
+        own: OwnMetadata,
         let wanted = wanted_checksum(source, request.checksum);
         let new = target(source, request);
         // Policies see the whole metadata that the copy will have, as far as it is known.
@@ -74,14 +93,14 @@ impl Storage {
             key: &new.key,
             content_type: new.content_type(),
             metadata: &tested,
-            user_metadata: &new.user_metadata,
+            user_metadata: own.user_metadata(&new),
             size: Some(source.size),
             condition: &new.condition,
             single: false,
         };
         let permitted = self.permit(ctx, &asked).await?;
         let (this, ctx, source) = (self.clone(), ctx.clone(), source.clone());
-        detached(async move { this.copy(&ctx, &source, new, &permitted, wanted).await }).await
+        detached(async move { this.copy(&ctx, &source, new, &own, &permitted, wanted).await }).await
     }
 
     async fn copy(
@@ -90,6 +109,7 @@ impl Storage {
         source: &Object,
         mut new: NewObject,
         permitted: &Permitted,
+        own: &OwnMetadata,
         wanted: Option<Algorithm>,
     ) -> Result<Copied, Error> {
         let version = Version::random();
@@ -113,9 +133,10 @@ impl Storage {
         // No default here: a copy has the source's value, or the one given in its place.
         metadata.cache_control.clone_from(&new.cache_control);
         let written = Written {
+        metadata.x_robots_tag.clone_from(&own.robots);
             blob: &blob,
             metadata: &metadata,
-            user_metadata: &new.user_metadata,
+            user_metadata: own.user_metadata(&new),
             permitted,
             condition: &new.condition,
             completes: None,

@@ -9,17 +9,22 @@ mod checksum;
 mod commit;
 mod context;
 mod copy;
+mod copy_row;
 mod delete;
 mod delete_if;
 mod error;
 mod list;
+mod move_object;
 mod multipart;
 mod open;
 mod permit;
 mod place;
 mod read;
 mod receive;
+mod remove;
+mod search;
 mod settings;
+mod sign;
 mod tags;
 mod task;
 mod upload;
@@ -30,10 +35,12 @@ pub use buckets::Bucket;
 pub use checksum::{ChecksumFault, ClaimedChecksums, WantedChecksum, part_checksum};
 pub use context::Context;
 pub use copy::{Copied, CopyMetadata, CopyRequest};
+pub use copy_row::CopySource;
 pub use delete::DeleteOutcome;
 pub use delete_if::DeleteCondition;
 pub use error::{BodyError, Error};
 pub use list::{ListEntry, ListPage, ListQuery};
+pub use move_object::MoveRequest;
 pub use multipart::{
     CompletePart, Completed, ListPartsPage, ListUploadsPage, ListUploadsQuery, Part, PartUpload,
     UploadSummary, UploadsEntry,
@@ -44,6 +51,9 @@ pub use receive::{Expected, TrailerChecks, UploadStream};
 pub use rowlock_blobs::BlobBody;
 pub use rowlock_catalog::Error as CatalogError;
 pub use rowlock_catalog::{BucketChanges, BucketDetails, BucketFilter, BucketOrder};
+pub use rowlock_catalog::{
+    FolderOrder, FolderRequest, FullRow, PageOrder, PageRequest, SearchEntry,
+};
 pub use settings::Settings;
 pub use tags::Tags;
 pub use upload::{NewObject, OwnMetadata, Stored, Upload, Uploaded, WriteCondition};

@@ -178,7 +178,7 @@ impl Storage {
 }
 
 impl OwnMetadata {
-    fn user_metadata<'a>(&'a self, new: &'a NewObject) -> &'a dyn UserMetadataJson {
+    pub(crate) fn user_metadata<'a>(&'a self, new: &'a NewObject) -> &'a dyn UserMetadataJson {
         match &self.user_metadata {
             Some(json) => json,
             None => &new.user_metadata,

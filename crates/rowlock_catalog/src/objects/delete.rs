@@ -52,15 +52,10 @@ impl Catalog {
         self.retrying(|| self.delete_in_one_trip(scope, bucket, names, grace)).await
     }
 
-    async fn delete_in_one_trip(
-        &self,
-        scope: &Scope<'_>,
-        bucket: &str,
-        names: &[&str],
-        grace: Duration,
-    ) -> Result<DeletedRows, Error> {
-        // Rows are locked in name order, so that two overlapping deletes can't deadlock.
-        let outbox_sql = own_sql!(
+    /// Writes down the blobs of rows and locks the rows, in name order, so that two overlapping
+    /// deletes can't deadlock.
+    pub(super) fn outbox_of_names(&self) -> &'static str {
+        own_sql!(
             self.own_schema(),
             "INSERT INTO ",
             "outbox (kind, bucket_id, name, version, due_at) \
@@ -68,7 +63,16 @@ impl Catalog {
              FROM (SELECT bucket_id, name, version FROM storage.objects \
                    WHERE bucket_id = $1 AND name = ANY($2) ORDER BY name COLLATE \"C\" FOR UPDATE) gone \
              RETURNING name",
-        );
+        )
+    }
+
+    async fn delete_in_one_trip(
+        &self,
+        scope: &Scope<'_>,
+        bucket: &str,
+        names: &[&str],
+        grace: Duration,
+    ) -> Result<DeletedRows, Error> {
         let owner = Role::new("");
         let grace = grace.as_secs_f64();
         let role = scope.caller.role.as_str();
@@ -82,7 +86,7 @@ impl Catalog {
         let scope_params = self.scope_params(scope);
         let scoped = self.scope_ready(&session, &scope_params).await?;
         let look = session.ready(BUCKET, &owner, &[Type::TEXT]).await?;
-        let outbox = session.ready(outbox_sql, &owner, &types).await?;
+        let outbox = session.ready(self.outbox_of_names(), &owner, &types).await?;
         let types = [Type::TEXT, Type::TEXT_ARRAY, Type::TEXT];
         let delete = session.ready(DELETE, &scope.caller.role, &types).await?;
         let left = session.ready(LEFT, &scope.caller.role, &types).await?;

@@ -4,16 +4,22 @@ mod commit;
 mod delete;
 mod delete_if;
 mod find;
+mod full;
 mod permit;
 mod read;
+mod relocate;
+mod remove;
 
 pub use commit::{CommitOutcome, CommitRequest, CompletedUpload, ExpectedRow, RowCondition};
 pub use delete::DeletedRows;
 pub use delete_if::DeleteIfOutcome;
 pub use find::ObjectRow;
+pub use full::FullRow;
 pub(crate) use permit::owner_uuid;
 pub use permit::{BucketLimits, ExistingObject, Permit, PermitRequest};
 pub use read::{ReadAs, ReadOutcome, ReadRow};
+pub use relocate::{MoveRequest, MoveSource, MoveVerdict};
+pub use remove::RemovedRows;
 
 /// The advisory lock key of an object, shared with the reference: a 32-bit hash over the UTF-16
 /// code units of `<bucket>/<key>` (start 5381; multiply by 33, then XOR), as an unsigned number.

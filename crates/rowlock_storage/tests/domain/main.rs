@@ -3,6 +3,7 @@
 mod multipart;
 mod outbox;
 mod policies;
+mod rest_lists;
 mod support;
 mod wire;
 mod writes;
