@@ -57,11 +57,62 @@ pub(crate) fn percent_decode(text: &str) -> Option<String> {
 
 /// The value of a metadata header as it was sent: UTF-8, else each byte as the character of its
 /// number (what HTTP/1 meant before UTF-8).
+pub(crate) fn header_in(bytes: &[u8]) -> String {
+    std::str::from_utf8(bytes).map_or_else(|_| latin1(bytes), str::to_owned)
+}
+
+/// The same of user metadata, encoded words decoded.
 pub(crate) fn metadata_in(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => bytes.iter().map(|b| char::from(*b)).collect(),
+    let text = header_in(bytes);
+    decoded_words(&text).unwrap_or(text)
+}
+
+fn latin1(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| char::from(*b)).collect()
+}
+
+/// A value that is nothing but encoded words (RFC 2047) as the text that they stand for; S3 keeps
+/// it so. `None` for any other value.
+fn decoded_words(value: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut words = value.split_ascii_whitespace().peekable();
+    words.peek()?;
+    for word in words {
+        let inner = word.strip_prefix("=?")?.strip_suffix("?=")?;
+        let mut parts = inner.splitn(3, '?');
+        let (charset, kind, coded) = (parts.next()?, parts.next()?, parts.next()?);
+        let bytes = match kind {
+            "B" | "b" => STANDARD.decode(coded).ok()?,
+            "Q" | "q" => quoted(coded)?,
+            _ => return None,
+        };
+        // A language may follow the character set (RFC 2231).
+        match charset.split('*').next()?.to_ascii_lowercase().as_str() {
+            "utf-8" | "us-ascii" => text.push_str(std::str::from_utf8(&bytes).ok()?),
+            "iso-8859-1" => text.push_str(&latin1(&bytes)),
+            _ => return None,
+        }
     }
+    // What the database cannot keep stays encoded.
+    (!text.contains('\0')).then_some(text)
+}
+
+/// The "Q" encoding of RFC 2047, section 4.2.
+fn quoted(coded: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(coded.len());
+    let mut rest = coded.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'_' => b' ',
+            b'=' => {
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                let value = digit(rest.next()?)? * 16 + digit(rest.next()?)?;
+                u8::try_from(value).ok()?
+            }
+            byte => byte,
+        });
+    }
+    Some(bytes)
 }
 
 /// A metadata value as a header can carry it: printable ASCII as it is, everything else as an
@@ -120,6 +171,20 @@ mod tests {
     fn metadata_values() {
         assert_eq!(metadata_in("ü".as_bytes()), "ü");
         assert_eq!(metadata_in(b"\xfc"), "ü");
+        for (coded, text) in [
+            ("=?UTF-8?B?w4TDlg==?=", "ÄÖ"),
+            ("=?utf-8?Q?r=C3=B6t_und?=", "röt und"),
+            ("=?ISO-8859-1?Q?a=FC?=", "aü"),
+            ("=?UTF-8?B?w4TD?= x", "=?UTF-8?B?w4TD?= x"),
+            ("=?UTF-8?B?w4Q=?= =?UTF-8?B?w5Y=?=", "ÄÖ"),
+            ("=?UTF-8?Q?=F?=", "=?UTF-8?Q?=F?="),
+            ("=?KOI8-R?B?w4Q=?=", "=?KOI8-R?B?w4Q=?="),
+            ("a =?UTF-8?B?w4Q=?=", "a =?UTF-8?B?w4Q=?="),
+            ("=?UTF-8?B?AA==?=", "=?UTF-8?B?AA==?="),
+            ("", ""),
+        ] {
+            assert_eq!(metadata_in(coded.as_bytes()), text);
+        }
         assert_eq!(metadata_out("plain text"), "plain text");
         assert_eq!(metadata_out("ÄÖ"), "=?UTF-8?B?w4TDlg==?=");
         assert_eq!(metadata_out("a\nb"), "=?UTF-8?B?YQpi?=");

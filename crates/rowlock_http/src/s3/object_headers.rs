@@ -5,7 +5,7 @@ use rowlock_storage::{Object, part_checksum};
 use rowlock_types::{ETag, ObjectMetadata, RowlockMetadata, UserMetadata};
 use time::OffsetDateTime;
 
-use super::encode::{http_date, metadata_in, metadata_out};
+use super::encode::{header_in, http_date, metadata_in, metadata_out};
 use super::error::{S3Error, code};
 use super::query::Query;
 use super::response::set;
@@ -33,7 +33,7 @@ impl Described {
     /// MetadataTooLarge, or what is wrong with tags.
     pub(crate) fn read(headers: &HeaderMap) -> Result<Self, S3Error> {
         let text = |name: &str| {
-            let text = headers.get(name).map(|value| metadata_in(value.as_bytes()));
+            let text = headers.get(name).map(|value| header_in(value.as_bytes()));
             text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
         };
         Ok(Self {
