@@ -6,11 +6,11 @@ use rowlock_auth::Authenticator;
 use rowlock_catalog::connect::{ConnectError, ConnectSettings, Connector};
 use rowlock_catalog::embedded::Embedded;
 use rowlock_catalog::schema::{self, SchemaSettings};
-use rowlock_catalog::{Catalog, CatalogSettings, Connect, Error, OwnSchema};
+use rowlock_catalog::{Catalog, CatalogSettings, Connect, Error, OwnSchema, Presence};
 
 use super::ServeError;
 use crate::config::database::DatabaseTarget;
-use crate::config::{Config, DatabaseSettings};
+use crate::config::{Backend, Config, DatabaseSettings};
 
 /// Where the schemas of the stack are, for names in policies and triggers that name none.
 const SEARCH_PATH: [&str; 3] = ["storage", "public", "extensions"];
@@ -20,6 +20,8 @@ const MARKER: &str = "rowlock.connection";
 
 pub(crate) struct Database {
     pub(crate) catalog: Catalog,
+    /// How this process shows others that it lives.
+    pub(crate) presence: Presence,
     embedded: Option<Embedded>,
 }
 
@@ -39,9 +41,11 @@ impl Database {
                 (None, external.url, external.pool_url, external.ssl_root_cert)
             }
         };
-        let way = Way { database: &config.database, ssl_root_cert };
+        // Files are renamed at the end: nobody has to know whether their writer lives.
+        let shows_itself = matches!(config.objects.backend, Backend::S3(_));
+        let way = Way { database: &config.database, ssl_root_cert, shows_itself };
         match way.catalog(&url, pool_url.as_deref(), authenticator).await {
-            Ok(catalog) => Ok(Self { catalog, embedded }),
+            Ok((catalog, presence)) => Ok(Self { catalog, presence, embedded }),
             Err(error) => {
                 if let Some(embedded) = embedded {
                     embedded.stop().await;
@@ -53,6 +57,7 @@ impl Database {
 
     pub(crate) async fn close(self) {
         self.catalog.close();
+        drop(self.presence);
         if let Some(embedded) = self.embedded {
             embedded.stop().await;
         }
@@ -63,6 +68,7 @@ impl Database {
 struct Way<'a> {
     database: &'a DatabaseSettings,
     ssl_root_cert: Option<String>,
+    shows_itself: bool,
 }
 
 impl Way<'_> {
@@ -90,7 +96,7 @@ impl Way<'_> {
         url: &str,
         pool_url: Option<&str>,
         authenticator: &Authenticator,
-    ) -> Result<Catalog, ServeError> {
+    ) -> Result<(Catalog, Presence), ServeError> {
         let session = vec![
             ("search_path".to_owned(), self.search_path()),
             (MARKER.to_owned(), "direct".to_owned()),
@@ -99,6 +105,11 @@ impl Way<'_> {
         let plain = self.connector(url, Vec::new())?;
         let behind_pooler = is_behind_pooler(&direct).await?;
         let own_schema = self.prepare(if behind_pooler { &plain } else { &direct }).await?;
+        let presence = if self.shows_itself && !behind_pooler {
+            Presence::hold(connect(direct.clone())).await?
+        } else {
+            Presence::without_lock()
+        };
         let (requests, pooled) = match pool_url {
             Some(pool) => (self.connector(pool, Vec::new())?, true),
             None if behind_pooler => {
@@ -122,7 +133,7 @@ impl Way<'_> {
             own_schema,
         })?;
         catalog.refresh_forbidden_roles().await?;
-        Ok(catalog)
+        Ok((catalog, presence))
     }
 
     /// Brings the schema up, on a connection of its own.

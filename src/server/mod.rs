@@ -69,7 +69,8 @@ async fn run(
             multipart_expiry: config.objects.multipart_expiry,
             encryption_key: config.uploads.encryption_key.clone(),
         },
-    );
+    )
+    .in_process(database.presence.process());
     let (stop, stopped) = watch::channel(false);
     let worker = tokio::spawn(storage.clone().run_worker(until(stopped.clone())));
     let sweeper = match &blobs {

@@ -15,12 +15,14 @@ mod multipart;
 mod objects;
 mod outbox;
 mod part_checksums;
+mod pending;
 mod pool;
+mod presence;
 pub mod schema;
 mod scope;
+mod search;
 mod session;
 mod tags;
-mod search;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
@@ -38,9 +40,11 @@ pub use objects::{
     PermitRequest, ReadAs, ReadOutcome, ReadRow, RemovedRows, RowCondition, object_lock_key,
 };
 pub use outbox::{LiveRow, OutboxKind, OutboxRow};
+pub use pending::PendingWrite;
 pub use pool::Connect;
+pub use presence::Presence;
 pub use scope::Scope;
+pub use search::{FolderOrder, FolderRequest, PageOrder, PageRequest, SearchEntry};
 pub use tags::{BucketTagsOutcome, Tags};
 pub use tokio_postgres::SimpleQueryMessage;
 pub use tokio_postgres::error::SqlState;
-pub use search::{FolderOrder, FolderRequest, PageOrder, PageRequest, SearchEntry};

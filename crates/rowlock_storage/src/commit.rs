@@ -1,10 +1,11 @@
 //! The end of every write: a complete blob gets its row, or goes.
 
+use crate::ledger;
 use crate::permit::{Permitted, refusal};
 use crate::upload::WriteCondition;
 use crate::{Context, Error, Storage};
 use rowlock_blobs::BlobKey;
-use rowlock_catalog::{CommitOutcome, CommitRequest, CompletedUpload, RowCondition};
+use rowlock_catalog::{CommitOutcome, CommitRequest, CompletedUpload, PendingWrite, RowCondition};
 use rowlock_types::{ObjectMetadata, UserMetadataJson};
 use std::time::Duration;
 use uuid::Uuid;
@@ -39,6 +40,9 @@ impl Storage {
                 RowCondition::Matches(tags.iter().map(ToString::to_string).collect())
             }
         };
+        // Blobs that several writes share are noted by the upload's row.
+        let noted = self.blobs.writes_in_place() && !written.shared;
+        let name = if noted { ledger::name(written.blob) } else { String::new() };
         let request = CommitRequest {
             bucket: written.blob.bucket.as_str(),
             name: written.blob.key.as_str(),
@@ -49,6 +53,7 @@ impl Storage {
             condition: &condition,
             grace: self.settings.blob_grace,
             completes: written.completes,
+            pending: noted.then_some(PendingWrite { blob: &name, process: self.process }),
         };
         let mut patience = Duration::ZERO;
         let error = match self.catalog.commit_upload(&ctx.scope(), &request).await {
@@ -56,6 +61,7 @@ impl Storage {
             Ok(CommitOutcome::ConditionFailed) => Error::PreconditionFailed,
             Ok(CommitOutcome::NoRow) => Error::NoSuchKey,
             Ok(CommitOutcome::UploadGone) => Error::NoSuchUpload,
+            Ok(CommitOutcome::TakenOver) => ledger::taken_over(),
             Ok(CommitOutcome::PartChanged(number)) => {
                 Error::InvalidPart(number.try_into().unwrap_or_default())
             }

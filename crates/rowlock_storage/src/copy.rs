@@ -14,6 +14,7 @@ use rowlock_types::{
 use time::OffsetDateTime;
 
 /// Where the copy's metadata comes from (`x-amz-metadata-directive`).
+#[expect(clippy::large_enum_variant, reason = "there is one for each copy, and it is moved once")]
 #[derive(Debug, Clone)]
 pub enum CopyMetadata {
     /// `COPY`: the source's.
@@ -63,7 +64,6 @@ impl Storage {
         source: &Object,
         request: CopyRequest,
     ) -> Result<Copied, Error> {
-    ) -> Result<Copied, Error> {
         let robots = match request.metadata {
             CopyMetadata::Source => source.metadata.x_robots_tag.clone(),
             CopyMetadata::Replace { .. } => None,
@@ -82,6 +82,7 @@ impl Storage {
         source: &Object,
         request: CopyRequest,
         own: OwnMetadata,
+    ) -> Result<Copied, Error> {
         let wanted = wanted_checksum(source, request.checksum);
         let new = target(source, request);
         // Policies see the whole metadata that the copy will have, as far as it is known.
@@ -108,13 +109,14 @@ impl Storage {
         ctx: &Context,
         source: &Object,
         mut new: NewObject,
-        permitted: &Permitted,
         own: &OwnMetadata,
+        permitted: &Permitted,
         wanted: Option<Algorithm>,
     ) -> Result<Copied, Error> {
         let version = Version::random();
         let blob =
             BlobKey { bucket: new.bucket.clone(), key: new.key.clone(), version: Some(version) };
+        let begun = self.begin_write(&blob).await?;
         let joined = source.etag.bare().contains('-');
         // The copy of a multipart object is one piece, and its tag the digest of all bytes.
         let etag = if joined && !self.blobs.has_etags() || wanted.is_some() {
@@ -128,12 +130,13 @@ impl Storage {
             let given = self.blobs.copy(from, source.size, &blob, &new.attributes()).await?;
             given.filter(|_| joined).map_or_else(|| source.etag.clone(), |etag| ETag::new(&etag))
         };
+        begun.goes_to_commit();
         let at = OffsetDateTime::now_utc();
         let mut metadata = new.metadata(&etag, source.size, at);
         // No default here: a copy has the source's value, or the one given in its place.
         metadata.cache_control.clone_from(&new.cache_control);
-        let written = Written {
         metadata.x_robots_tag.clone_from(&own.robots);
+        let written = Written {
             blob: &blob,
             metadata: &metadata,
             user_metadata: own.user_metadata(&new),

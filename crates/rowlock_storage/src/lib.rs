@@ -13,6 +13,7 @@ mod copy_row;
 mod delete;
 mod delete_if;
 mod error;
+mod ledger;
 mod list;
 mod move_object;
 mod multipart;
@@ -71,6 +72,7 @@ pub struct Storage {
     settings: Arc<Settings>,
     wake: Arc<tokio::sync::Notify>,
     discards: Arc<worker::Discards>,
+    process: uuid::Uuid,
 }
 
 impl Storage {
@@ -82,7 +84,16 @@ impl Storage {
             settings: Arc::new(settings),
             wake: Arc::default(),
             discards: Arc::default(),
+            process: uuid::Uuid::new_v4(),
         }
+    }
+
+    /// Gives the process the id under which it shows that it lives
+    /// ([`rowlock_catalog::Presence::process`]).
+    #[must_use]
+    pub fn in_process(mut self, process: uuid::Uuid) -> Self {
+        self.process = process;
+        self
     }
 
     /// Whether the database answers (`GET /health`).

@@ -102,7 +102,9 @@ impl Storage {
             content_type: row.metadata.mimetype.clone(),
             cache_control: row.metadata.cache_control.clone(),
         };
+        let begun = self.begin_write(&blob).await?;
         self.blobs.copy(&from, size, &blob, &attributes).await?;
+        begun.strike_out().await?;
         let version = version.to_string();
         let at = iso(OffsetDateTime::now_utc());
         let grace = self.settings.blob_grace;

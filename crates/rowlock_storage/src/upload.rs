@@ -1,3 +1,4 @@
+use crate::ledger::Begun;
 use crate::permit::{Asked, DEFAULT_TYPE, Permitted};
 use crate::receive::{Expected, UploadStream, receive};
 use crate::task::detached;
@@ -216,15 +217,17 @@ impl Upload {
             version: Some(version),
         };
         let attributes = self.new.attributes();
+        let begun = self.storage.begin_write(&blob).await?;
         let writer = self.storage.blobs.writer(&blob, &attributes, expected.length);
         let (writer, received) = receive(body, writer, &expected, self.permitted.limit).await?;
         let etag = ETag::from_md5(&received.md5());
         self.new.extra.checksum = received.checksum.as_ref().map(crate::checksum::of_bytes);
-        detached(self.finish(writer, blob, version, etag, received.size)).await
+        detached(self.finish(begun, writer, blob, version, etag, received.size)).await
     }
 
     async fn finish(
         self,
+        begun: Begun,
         writer: Box<dyn BlobWriter>,
         blob: BlobKey,
         version: Version,
@@ -232,6 +235,7 @@ impl Upload {
         size: u64,
     ) -> Result<Stored, Error> {
         writer.finish().await?;
+        begun.goes_to_commit();
         let at = OffsetDateTime::now_utc();
         let mut metadata = self.new.metadata(&etag, size, at);
         metadata.x_robots_tag.clone_from(&self.own.robots);

@@ -49,6 +49,7 @@ impl Storage {
     pub async fn run_worker(self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
         let mut tidied = Instant::now();
+        self.adopt().await;
         loop {
             let pause = match self.work_once().await {
                 Ok(pause) => pause,
@@ -69,8 +70,15 @@ impl Storage {
         }
     }
 
+    async fn adopt(&self) {
+        if let Err(error) = self.adopt_writes().await {
+            tracing::warn!(%error, "writes of dead servers could not be taken over");
+        }
+    }
+
     async fn tidy(&self) {
         self.catalog.close_idle();
+        self.adopt().await;
         if let Err(error) = self.catalog.refresh_forbidden_roles().await {
             tracing::warn!(%error, "roles could not be read");
         }
@@ -121,7 +129,12 @@ impl Storage {
         for blob in due {
             let row = (blob.key.as_str().to_owned(), blob.version.map(|v| v.to_string()));
             match self.delete_unless_alive(&blob.bucket, &[row]).await.as_deref() {
-                Ok([Done::Yes]) => {}
+                Ok([Done::Yes]) => {
+                    if let Err(error) = self.forget_write(&blob).await {
+                        tracing::warn!(%error, "what a failed write left could not be removed");
+                        self.discard_again(blob);
+                    }
+                }
                 _ => self.discard_again(blob),
             }
         }

@@ -1,8 +1,9 @@
-use super::object_lock_key;
+use super::opening::{Opening, is_taken_over};
 use super::permit::{PROBE, owner_uuid};
 use crate::catalog::{Catalog, own_sql};
 use crate::error::Error;
 use crate::multipart::{EndedUpload, end_upload};
+use crate::pending::PendingWrite;
 use crate::scope::Scope;
 use crate::session::Param;
 use crate::transaction::Transaction;
@@ -35,6 +36,8 @@ pub struct CommitRequest<'a> {
     pub grace: Duration,
     /// A multipart upload that this write completes: its row goes in the same transaction.
     pub completes: Option<CompletedUpload<'a>>,
+    /// The write's note in the ledger, where its store needs one; it goes in the same transaction.
+    pub pending: Option<PendingWrite<'a>>,
 }
 
 /// The upload that a Complete ends, and the parts that its blob was joined from.
@@ -87,13 +90,13 @@ pub enum CommitOutcome {
     /// The multipart upload's part of this number is not the one that was joined; nothing was
     /// changed.
     PartChanged(i32),
+    /// The write's note in the ledger is gone: another process took this one for dead, and may
+    /// have removed the blob; nothing was changed.
+    TakenOver,
 }
 
 /// How often policies are asked anew while writers that take no lock change the row.
 const ATTEMPTS: u32 = 5;
-
-const LOCK: &str =
-    "SELECT set_config('lock_timeout', '5000ms', true), pg_advisory_xact_lock($1)::text";
 
 /// $9 / $10 state the row that the permit found; a different one, also one that comes up while
 /// this runs, makes the statement write nothing, and the slow way asks the policies again.
@@ -203,6 +206,17 @@ impl Catalog {
         scope: &Scope<'_>,
         request: &CommitRequest<'_>,
     ) -> Result<CommitOutcome, Error> {
+        match self.commit_somehow(scope, request).await {
+            Err(error) if is_taken_over(&error, request) => Ok(CommitOutcome::TakenOver),
+            other => other,
+        }
+    }
+
+    async fn commit_somehow(
+        &self,
+        scope: &Scope<'_>,
+        request: &CommitRequest<'_>,
+    ) -> Result<CommitOutcome, Error> {
         self.check_role(scope)?;
         let quick = request.completes.is_none();
         if quick && *request.condition == RowCondition::Absent {
@@ -242,7 +256,7 @@ impl Catalog {
         request: &CommitRequest<'_>,
     ) -> Result<CommitOutcome, Error> {
         let service = self.as_service(scope);
-        let lock_key = object_lock_key(request.bucket, request.name);
+        let opening = Opening::new(self, request);
         let values = Values::new(scope, &service.caller.role, request, request.expected);
         let params = values.params(false);
         let types: Vec<Type> = params.iter().map(|p| p.1.clone()).collect();
@@ -250,10 +264,10 @@ impl Catalog {
         let session = self.session().await?;
         let scope_params = self.scope_params(&service);
         let scoped = self.scope_ready(&session, &scope_params).await?;
-        let lock = session.ready(LOCK, &Role::new(""), &[Type::INT8]).await?;
+        let lock = opening.ready(&session).await?;
         let insert = session.ready(INSERT, &service.caller.role, &types).await?;
         let scope_values = scope_params.params();
-        let lock_params: [Param<'_>; 1] = [(&lock_key, Type::INT8)];
+        let lock_params = opening.params();
         let (begin, locked, scoped, written, commit) = futures_util::join!(
             session.simple("BEGIN"),
             session.send(&lock, &lock_params),
@@ -281,7 +295,7 @@ impl Catalog {
         request: &CommitRequest<'_>,
     ) -> Result<Option<Uuid>, Error> {
         let service = self.as_service(scope);
-        let lock_key = object_lock_key(request.bucket, request.name);
+        let opening = Opening::new(self, request);
         let grace = request.grace.as_secs_f64();
         let outbox_params: [Param<'_>; 3] =
             [(&request.bucket, Type::TEXT), (&request.name, Type::TEXT), (&grace, Type::FLOAT8)];
@@ -295,13 +309,13 @@ impl Catalog {
         let session = self.session().await?;
         let scope_params = self.scope_params(&service);
         let scoped = self.scope_ready(&session, &scope_params).await?;
-        let lock = session.ready(LOCK, &owner, &[Type::INT8]).await?;
+        let lock = opening.ready(&session).await?;
         let outbox_types = [Type::TEXT, Type::TEXT, Type::FLOAT8];
         let outbox = session.ready(self.outbox_insert(), &owner, &outbox_types).await?;
         let sql = if expecting { UPSERT_EXPECTED } else { UPSERT };
         let upsert = session.ready(sql, &service.caller.role, &types).await?;
         let scope_values = scope_params.params();
-        let lock_params: [Param<'_>; 1] = [(&lock_key, Type::INT8)];
+        let lock_params = opening.params();
         let (begin, locked, queued, scoped, written, commit) = futures_util::join!(
             session.simple("BEGIN"),
             session.send(&lock, &lock_params),
@@ -333,10 +347,10 @@ impl Catalog {
         let owner = Role::new("");
         let address: [Param<'_>; 2] = [(&request.bucket, Type::TEXT), (&request.name, Type::TEXT)];
         let grace = request.grace.as_secs_f64();
-        let lock_key = object_lock_key(request.bucket, request.name);
+        let opening = Opening::new(self, request);
 
         let tx = Transaction::begin(self).await?;
-        tx.query(&owner, LOCK, &[(&lock_key, Type::INT8)]).await?;
+        tx.query(&owner, opening.sql, &opening.params()).await?;
         if let Some(upload) = &request.completes {
             let ended = end_upload(&tx, self.own_schema(), upload, request).await?;
             let outcome = match ended {

@@ -5,6 +5,7 @@ mod delete;
 mod delete_if;
 mod find;
 mod full;
+mod opening;
 mod permit;
 mod read;
 mod relocate;

@@ -51,6 +51,7 @@ impl Storage {
         let version = Version::random();
         let blob =
             BlobKey { bucket: new.bucket.clone(), key: new.key.clone(), version: Some(version) };
+        let begun = self.begin_write(&blob).await?;
         let upload_id = self.blobs.create_multipart(&blob, &new.attributes()).await?;
         let metadata = PendingMetadata {
             mimetype: new.content_type.clone(),
@@ -86,6 +87,8 @@ impl Storage {
             }
             return Err(refusal(error));
         }
+        // From here on the row stands for the upload.
+        begun.strike_out().await?;
         Ok(upload_id)
     }
 }

@@ -1,0 +1,59 @@
+//! What every commit of an object begins with.
+
+use super::CommitRequest;
+use super::object_lock_key;
+use crate::catalog::{Catalog, own_sql};
+use crate::error::Error;
+use crate::pending::PendingWrite;
+use crate::session::{Param, Ready, Session};
+use rowlock_types::Role;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+
+const LOCK: &str =
+    "SELECT set_config('lock_timeout', '5000ms', true), pg_advisory_xact_lock($1)::text";
+
+/// What every commit begins with: the object's lock, and the end of the write's note.
+pub(super) struct Opening<'a> {
+    lock_key: i64,
+    pending: Option<PendingWrite<'a>>,
+    pub(super) sql: &'static str,
+}
+
+impl<'a> Opening<'a> {
+    pub(super) fn new(catalog: &Catalog, request: &CommitRequest<'a>) -> Self {
+        // A note that is gone divides by zero, so that nothing behind it in the trip counts.
+        let noted = own_sql!(
+            catalog.own_schema(),
+            "WITH gone AS (DELETE FROM ",
+            "pending WHERE blob_key = $2 AND process = $3 RETURNING 1) \
+             SELECT set_config('lock_timeout', '5000ms', true), pg_advisory_xact_lock($1)::text, \
+             1 / (SELECT count(*) FROM gone)",
+        );
+        Self {
+            lock_key: object_lock_key(request.bucket, request.name),
+            pending: request.pending,
+            sql: if request.pending.is_some() { noted } else { LOCK },
+        }
+    }
+
+    pub(super) fn params(&self) -> Vec<Param<'_>> {
+        let mut params: Vec<Param<'_>> = vec![(&self.lock_key, Type::INT8)];
+        if let Some(pending) = &self.pending {
+            params.push((&pending.blob, Type::TEXT));
+            params.push((&pending.process, Type::UUID));
+        }
+        params
+    }
+
+    pub(super) async fn ready(&self, session: &Session) -> Result<Ready, Error> {
+        let types: Vec<Type> = self.params().iter().map(|param| param.1.clone()).collect();
+        session.ready(self.sql, &Role::new(""), &types).await
+    }
+}
+
+/// Whether a failed commit failed since its note is gone.
+pub(super) fn is_taken_over(error: &Error, request: &CommitRequest<'_>) -> bool {
+    let ours = !matches!(error, Error::Database { in_user_code: true, .. });
+    request.pending.is_some() && ours && error.is(&SqlState::DIVISION_BY_ZERO)
+}
