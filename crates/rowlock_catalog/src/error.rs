@@ -1,4 +1,4 @@
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 /// What the database, or the way to it, can answer instead of success. Messages of the database
 /// are kept for the log and for protocols that show them; statements and passwords never are.
@@ -99,6 +99,10 @@ impl From<tokio_postgres::Error> for Error {
             || own && TOO_MANY.iter().any(|words| db.message().contains(words))
         {
             return Self::TooManyConnections;
+        }
+        // The session has ended, whatever the reason (an administrator, a shut-down, a crash).
+        if matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) {
+            return Self::Unavailable(format!("{} ({})", db.message(), db.code().code()));
         }
         Self::Database {
             state: db.code().clone(),

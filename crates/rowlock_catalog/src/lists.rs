@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::objects::ObjectRow;
 use crate::scope::Scope;
 use crate::session::Param;
+use std::sync::LazyLock;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -59,7 +60,8 @@ pub fn successor(prefix: &str) -> Option<String> {
 fn start(request: &ListRequest<'_>) -> Option<String> {
     let ListRequest { prefix, delimiter, after, .. } = *request;
     if after.is_empty() || after < prefix {
-        return Some(prefix.to_owned());
+        // The first text that is not empty: a row without a name could not be told as a marker.
+        return Some(if prefix.is_empty() { "\u{1}" } else { prefix }.to_owned());
     }
     if !delimiter.is_empty()
         && let Some(rest) = after.strip_prefix(prefix)
@@ -106,8 +108,9 @@ const FOLDED: &str = "\
            CASE WHEN at > 0 THEN left(name, $6 + at - 1) || $7 END AS folded
     FROM walk LIMIT $5";
 
-/// Greater than every name: names are at most 1,024 bytes of valid UTF-8.
-const BEHIND_ALL: &str = "\u{10FFFF}\u{10FFFF}\u{10FFFF}\u{10FFFF}";
+/// Greater than every name, and than the rest of every name: these are at most 1,024 bytes of
+/// UTF-8, and this is one character more than that of the last there is.
+static BEHIND_ALL: LazyLock<String> = LazyLock::new(|| "\u{10FFFF}".repeat(257));
 
 impl Catalog {
     /// Lists entries as the scope's role, and whether the bucket exists (as the service role
@@ -128,12 +131,12 @@ impl Catalog {
         let role = scope.caller.role.as_str();
         let from = start(request);
         // Nothing can come after it: an empty range.
-        let from = from.as_deref().unwrap_or(BEHIND_ALL);
+        let from = from.as_deref().unwrap_or(&BEHIND_ALL);
         let until = successor(request.prefix);
-        let until = until.as_deref().unwrap_or(BEHIND_ALL);
+        let until = until.as_deref().unwrap_or(&BEHIND_ALL);
         let prefix_length = i32::try_from(request.prefix.chars().count()).unwrap_or(i32::MAX);
         let behind = successor(request.delimiter);
-        let behind = behind.as_deref().unwrap_or(BEHIND_ALL);
+        let behind = behind.as_deref().unwrap_or(&BEHIND_ALL);
         let mut params: Vec<Param<'_>> = vec![
             (&request.bucket, Type::TEXT),
             (&from, Type::TEXT),
@@ -183,7 +186,7 @@ mod tests {
         let at = |prefix, delimiter, after| {
             start(&ListRequest { bucket: "b", prefix, delimiter, after, limit: 1 })
         };
-        assert_eq!(at("", "", "").as_deref(), Some(""));
+        assert_eq!(at("", "", "").as_deref(), Some("\u{1}"));
         assert_eq!(at("k/", "", "").as_deref(), Some("k/"));
         assert_eq!(at("k/", "", "a").as_deref(), Some("k/"));
         assert_eq!(at("", "", "k").as_deref(), Some("k\u{1}"));

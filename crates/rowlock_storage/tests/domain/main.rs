@@ -1,5 +1,8 @@
 //! The domain on a real PostgreSQL (stack and plain) and real files.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is tests")]
 
+mod faults;
+mod lists;
 mod multipart;
 mod outbox;
 mod policies;

@@ -309,7 +309,7 @@ async fn buckets_are_whose_the_policies_say() {
     rig.storage.create_bucket(&alice, &made).await.unwrap();
     let names: Vec<_> =
         rig.storage.list_buckets(&alice).await.unwrap().into_iter().map(|b| b.name).collect();
-    assert_eq!(names, [made.clone()]);
+    assert_eq!(names, std::slice::from_ref(&made));
     assert!(rig.storage.list_buckets(&user(BOB)).await.unwrap().is_empty());
     let again = rig.storage.create_bucket(&alice, &made).await.unwrap_err();
     assert!(matches!(again, Error::BucketAlreadyExists { owned: true }), "{again:?}");

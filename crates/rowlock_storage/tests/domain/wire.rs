@@ -9,9 +9,11 @@ use rowlock_storage::{
 };
 use rowlock_types::{BucketName, Operation, UploadId};
 
+type Line<'a> = (&'a str, (u32, u32), (u32, u32));
+
 /// Operation, then trips and statements for the service role and for a caller under row-level
 /// security. ARCHITECTURE.md shows this table.
-const TABLE: [(&str, (u32, u32), (u32, u32)); 20] = [
+const TABLE: [Line<'_>; 22] = [
     ("health", (1, 4), (1, 4)),
     ("find_object", (1, 4), (1, 4)),
     ("find_object, absent", (2, 8), (2, 8)),
@@ -30,8 +32,10 @@ const TABLE: [(&str, (u32, u32), (u32, u32)); 20] = [
     ("delete_objects, 100 keys", (1, 7), (1, 7)),
     ("create_multipart", (2, 8), (2, 10)),
     ("part", (8, 11), (9, 17)),
+    ("list_parts", (2, 8), (2, 8)),
     ("list_uploads", (3, 12), (3, 12)),
     ("complete_multipart", (15, 24), (15, 26)),
+    ("abort_multipart", (5, 8), (6, 14)),
 ];
 
 struct Counted<'a> {
@@ -194,6 +198,12 @@ async fn multipart(counted: &mut Counted<'_>, bucket: &BucketName, ctx: &Context
         })
         .await;
     counted
+        .count("list_parts", async || {
+            let name = key("multi");
+            storage.list_parts(ctx, bucket, &name, &uploads[0], 0, 10).await.unwrap();
+        })
+        .await;
+    counted
         .count("list_uploads", async || {
             let query = ListUploadsQuery {
                 bucket: bucket.clone(),
@@ -217,6 +227,16 @@ async fn multipart(counted: &mut Counted<'_>, bucket: &BucketName, ctx: &Context
             done.await.unwrap();
         })
         .await;
+    let mut left = Vec::new();
+    for _ in 0..4 {
+        left.push(storage.create_multipart(ctx, new_object(bucket, "left", 1)).await.unwrap());
+    }
+    counted
+        .count("abort_multipart", async || {
+            let id = left.pop().unwrap();
+            storage.abort_multipart(ctx, bucket, &key("left"), &id).await.unwrap();
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -232,7 +252,7 @@ async fn round_trips_and_statements_are_the_documented_ones() {
         .zip(&caller)
         .map(|(s, c)| (s.0, (s.1.trips, s.1.statements), (c.1.trips, c.1.statements)))
         .collect();
-    let lines = |rows: &[(&str, (u32, u32), (u32, u32))]| {
+    let lines = |rows: &[Line<'_>]| {
         rows.iter().map(|row| format!("{row:?},")).collect::<Vec<_>>().join("\n")
     };
     assert_eq!(lines(&found), lines(&TABLE), "\n{}", lines(&found));

@@ -319,7 +319,8 @@ async fn a_delete_takes_only_rows_whose_blobs_it_wrote_down() {
         let (rig, bucket) = (Arc::clone(&rig), bucket.clone());
         tokio::spawn(async move { rig.storage.delete_object(&service(), &bucket, &key("k")).await })
     };
-    let waits = "SELECT count(*)::text FROM pg_locks WHERE NOT granted";
+    let waits = "SELECT count(*)::text FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                 WHERE NOT l.granted AND d.datname = current_database()";
     assert!(eventually(|| async { rig.text(waits).await == "1" }).await);
     tx.batch_execute(
         "INSERT INTO storage.objects (bucket_id, name, version)
