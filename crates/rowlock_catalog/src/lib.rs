@@ -36,8 +36,9 @@ pub use lists::{ListRequest, Listed, successor};
 pub use multipart::{CompletedRow, ListUploadsRequest, NewUpload, PartRecord, PartRow, UploadRow};
 pub use objects::{
     BucketLimits, CommitOutcome, CommitRequest, CompletedUpload, DeleteIfOutcome, DeletedRows,
-    ExistingObject, ExpectedRow, FullRow, MoveRequest, MoveSource, MoveVerdict, ObjectRow, Permit,
-    PermitRequest, ReadAs, ReadOutcome, ReadRow, RemovedRows, RowCondition, object_lock_key,
+    EmptyJob, EmptyStep, ExistingObject, ExpectedRow, FullRow, MoveRequest, MoveSource,
+    MoveVerdict, ObjectRow, Permit, PermitRequest, ReadAs, ReadOutcome, ReadRow, RemovedRows,
+    RowCondition, object_lock_key,
 };
 pub use outbox::{LiveRow, OutboxKind, OutboxRow};
 pub use pending::PendingWrite;

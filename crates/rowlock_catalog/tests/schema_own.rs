@@ -82,7 +82,7 @@ async fn open_to_the_server(client: &Client, schema: &str) {
         .await
         .unwrap();
     let version = format!("SELECT value FROM {schema}.rowlock_meta WHERE key = 'schema_version'");
-    assert_eq!(lines(client, &version).await, ["2"]);
+    assert_eq!(lines(client, &version).await, ["3"]);
     let refused = client
         .batch_execute(&format!(
             "INSERT INTO {schema}.rowlock_outbox (kind, bucket_id, name) VALUES ('other', 'b', 'n')"

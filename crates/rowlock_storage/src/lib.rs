@@ -12,6 +12,7 @@ mod copy;
 mod copy_row;
 mod delete;
 mod delete_if;
+mod empty;
 mod error;
 mod ledger;
 mod list;

@@ -1,6 +1,7 @@
 //! The outbox worker: deletes the blobs that committed transactions left behind, and nothing
 //! that it cannot prove to be left behind.
 
+use crate::empty::Emptied;
 use crate::place::Place;
 use crate::{Error, Storage};
 use rowlock_blobs::{BlobKey, MultipartBlob};
@@ -150,6 +151,7 @@ impl Storage {
     async fn work_batch(&self, rows: Vec<OutboxRow>) -> Result<(), Error> {
         let mut finished = Vec::new();
         let mut failed: Vec<(i64, i32, &'static str)> = Vec::new();
+        let mut buckets = Vec::new();
         let mut blobs: BTreeMap<(String, String), Vec<OutboxRow>> = BTreeMap::new();
         for row in rows {
             match &row.kind {
@@ -158,6 +160,7 @@ impl Storage {
                     let group = (row.bucket.clone(), place.first_segment().to_owned());
                     blobs.entry(group).or_default().push(row);
                 }
+                OutboxKind::EmptyBucket(_) => buckets.push(row),
                 OutboxKind::RemoveMultipart { upload_id } => {
                     match self.remove_multipart(&row, upload_id).await {
                         Done::Yes => finished.push(row.id),
@@ -188,6 +191,22 @@ impl Storage {
         for (id, attempts, why) in failed {
             let delay = Duration::from_secs(1 << attempts.clamp(0, 9));
             self.catalog.postpone_outbox(id, delay, why).await?;
+        }
+        self.work_emptyings(buckets).await
+    }
+
+    /// Goes on with buckets to be emptied, a turn each; last, since it makes new work.
+    async fn work_emptyings(&self, rows: Vec<OutboxRow>) -> Result<(), Error> {
+        for row in rows {
+            let OutboxKind::EmptyBucket(job) = &row.kind else { continue };
+            match self.go_on_emptying(&row, job).await {
+                Emptied::Done => self.catalog.finish_outbox(&[row.id]).await?,
+                Emptied::More(job) => self.catalog.advance_empty(row.id, &job).await?,
+                Emptied::Later(why) => {
+                    let delay = Duration::from_secs(1 << row.attempts.clamp(0, 9));
+                    self.catalog.postpone_outbox(row.id, delay, why).await?;
+                }
+            }
         }
         Ok(())
     }

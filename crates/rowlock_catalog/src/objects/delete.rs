@@ -20,7 +20,7 @@ pub struct DeletedRows {
 
 /// Only rows that the outbox statement has locked (`xmax` is their locker then): one that came up
 /// in between belongs to the time after this delete, and its blob is written down nowhere.
-const DELETE: &str = "\
+pub(super) const DELETE: &str = "\
     DELETE FROM storage.objects
     WHERE bucket_id = $1 AND name = ANY($2) AND current_user = $3
       AND xmax = pg_current_xact_id()::xid

@@ -3,6 +3,7 @@
 mod commit;
 mod delete;
 mod delete_if;
+mod empty;
 mod find;
 mod full;
 mod opening;
@@ -14,6 +15,7 @@ mod remove;
 pub use commit::{CommitOutcome, CommitRequest, CompletedUpload, ExpectedRow, RowCondition};
 pub use delete::DeletedRows;
 pub use delete_if::DeleteIfOutcome;
+pub use empty::{EmptyJob, EmptyStep};
 pub use find::ObjectRow;
 pub use full::FullRow;
 pub(crate) use permit::owner_uuid;

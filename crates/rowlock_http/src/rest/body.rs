@@ -1,14 +1,19 @@
 //! A request's body before and while an operation takes it.
 
-use axum::body::{Body, BodyDataStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+
+use axum::body::Body;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http::{HeaderMap, header};
+use futures_util::stream::{self, BoxStream};
+use http::{HeaderMap, HeaderValue, Response, header};
 use http_body::Body as _;
 use rowlock_storage::{BodyError, UploadStream};
 
 use super::error::RestError;
-use crate::server::is_stalled;
+use crate::server::{is_stalled, refuse_early};
 
 /// Why a body could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +36,11 @@ impl From<&axum::Error> for BodyFault {
 pub(crate) struct RequestBody {
     body: Option<Body>,
     length: Option<u64>,
+    ended: Arc<AtomicBool>,
 }
+
+/// The bytes of a body as they arrive.
+pub(crate) type Frames = BoxStream<'static, Result<Bytes, BodyFault>>;
 
 impl RequestBody {
     pub(crate) fn new(body: Body, headers: &HeaderMap) -> Self {
@@ -41,7 +50,7 @@ impl RequestBody {
             None if body.is_end_stream() => Some(0),
             None => None,
         };
-        Self { body: Some(body), length }
+        Self { body: Some(body), length, ended: Arc::default() }
     }
 
     /// The length in bytes that the request announces.
@@ -49,21 +58,30 @@ impl RequestBody {
         self.length
     }
 
-    /// The body, if nobody has taken it: an answer without it ends the connection.
-    pub(crate) fn unread(self) -> Option<Body> {
-        self.body
+    /// Finishes an answer: one to a body that was not read to its end ends the connection.
+    pub(crate) fn answer(self, response: Response<Body>) -> Response<Body> {
+        let refused = response.status().as_u16() >= 400;
+        match self.body {
+            Some(unread) => refuse_early(unread, response),
+            None if refused && !self.ended.load(Ordering::Relaxed) => closing(response),
+            None => response,
+        }
     }
 
     /// Takes the body as it arrives.
-    pub(crate) fn take(&mut self) -> BodyDataStream {
-        self.body.take().unwrap_or_default().into_data_stream()
+    pub(crate) fn take(&mut self) -> Frames {
+        let ended = Arc::clone(&self.ended);
+        let frames = self.body.take().unwrap_or_default().into_data_stream();
+        let end = stream::poll_fn(move |_| {
+            ended.store(true, Ordering::Relaxed);
+            Poll::Ready(None)
+        });
+        frames.map(|frame| frame.map_err(|error| BodyFault::from(&error))).chain(end).boxed()
     }
 
     /// Takes the body as the domain stores it.
     pub(crate) fn open(&mut self) -> UploadStream {
-        self.take()
-            .map(|chunk| chunk.map_err(|error| BodyError(Box::new(BodyFault::from(&error)))))
-            .boxed()
+        self.take().map(|chunk| chunk.map_err(|fault| BodyError(Box::new(fault)))).boxed()
     }
 
     /// Takes the whole body into memory.
@@ -78,12 +96,54 @@ impl RequestBody {
         let mut stream = self.take();
         let mut whole = Vec::new();
         while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|error| BodyFault::from(&error))?;
+            let chunk = chunk?;
             if whole.len() + chunk.len() > most {
                 return Err(too_large());
             }
             whole.extend_from_slice(&chunk);
         }
         Ok(whole.into())
+    }
+}
+
+fn closing(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(text: &'static str) -> RequestBody {
+        RequestBody::new(Body::from(text), &HeaderMap::new())
+    }
+
+    fn refusal() -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = http::StatusCode::BAD_REQUEST;
+        response
+    }
+
+    fn closes(response: &Response<Body>) -> bool {
+        response.headers().contains_key(header::CONNECTION)
+    }
+
+    #[tokio::test]
+    async fn refusals_end_connections_with_unread_bodies() {
+        assert!(closes(&body("x").answer(refusal())));
+        assert!(!closes(&body("").answer(refusal())));
+        let mut half = body("x");
+        drop(half.take());
+        assert!(closes(&half.answer(refusal())));
+        let mut whole = body("x");
+        assert_eq!(whole.whole(9).await.unwrap(), "x");
+        assert!(!closes(&whole.answer(refusal())));
+    }
+
+    #[tokio::test]
+    async fn bodies_have_a_limit() {
+        assert_eq!(body("abc").whole(3).await.unwrap(), "abc");
+        assert_eq!(body("abcd").whole(3).await.unwrap_err().code(), "EntityTooLarge");
     }
 }

@@ -80,14 +80,10 @@ impl RestError {
         self
     }
 
-    /// The code, for answers that list errors inside a body.
+    /// The code.
+    #[cfg(test)]
     pub(crate) fn code(&self) -> &'static str {
         self.0.code
-    }
-
-    /// The sentence that the user sees.
-    pub(crate) fn message(&self) -> &str {
-        &self.0.message
     }
 
     /// A request that is not of the operation's form.

@@ -37,7 +37,6 @@ use self::context::RestRequest;
 use self::error::RestError;
 use self::router::{Route, route};
 use crate::gateway::{self, RestRoute};
-use crate::server::refuse_early;
 
 /// The REST API. Cheap to clone.
 #[derive(Clone)]
@@ -87,10 +86,7 @@ impl RestService {
             Err(error) => Err(error),
         };
         let response = answer.unwrap_or_else(|error| error.into_response(&at.request_id));
-        match body.unread() {
-            Some(unread) => refuse_early(unread, response),
-            None => response,
-        }
+        body.answer(response)
     }
 
     async fn dispatch(
@@ -104,6 +100,7 @@ impl RestService {
             Route::BucketList => bucket::list::handle(self, request).await,
             Route::BucketGet => bucket::get::handle(self, request).await,
             Route::BucketUpdate => bucket::update::handle(self, request, body).await,
+            Route::BucketEmpty => bucket::empty::handle(self, request).await,
             Route::BucketDelete => bucket::delete::handle(self, request).await,
             Route::ObjectUpload => object::upload::handle(self, request, body, false).await,
             Route::ObjectUpdate => object::upload::handle(self, request, body, true).await,

@@ -13,6 +13,7 @@ pub(crate) enum Route {
     BucketGet,
     BucketUpdate,
     BucketDelete,
+    BucketEmpty,
     ObjectUpload,
     ObjectUpdate,
     ObjectRead(Door),
@@ -51,6 +52,7 @@ impl Route {
             Self::BucketGet => Operation::BucketGet,
             Self::BucketUpdate => Operation::BucketUpdate,
             Self::BucketDelete => Operation::BucketDelete,
+            Self::BucketEmpty => Operation::BucketEmpty,
             Self::ObjectUpload => Operation::ObjectUpload,
             Self::ObjectUpdate => Operation::ObjectUploadUpdate,
             Self::ObjectRead(Door::Public) => Operation::ObjectGetPublic,
@@ -95,6 +97,7 @@ fn bucket<'a>(method: &Method, rest: Option<&'a str>) -> Option<(Route, Named<'a
         ("GET" | "HEAD", _, None) => Route::BucketGet,
         ("PUT", _, None) => Route::BucketUpdate,
         ("DELETE", _, None) => Route::BucketDelete,
+        ("POST", _, Some("empty")) => Route::BucketEmpty,
         _ => return None,
     };
     Some((route, Named { bucket, key: "" }))
@@ -203,6 +206,7 @@ mod tests {
             ("GET", "/bucket/a%20b", Route::BucketGet, "a%20b"),
             ("PUT", "/bucket/a", Route::BucketUpdate, "a"),
             ("DELETE", "/bucket/a", Route::BucketDelete, "a"),
+            ("POST", "/bucket/a/empty", Route::BucketEmpty, "a"),
         ] {
             assert_eq!(find(method, path), Some((wanted, bucket, "")), "{method} {path}");
         }

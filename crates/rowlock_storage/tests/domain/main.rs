@@ -1,6 +1,8 @@
 //! The domain on a real PostgreSQL (stack and plain) and real files.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is tests")]
 
+mod create;
+mod empty;
 mod faults;
 mod lists;
 mod multipart;

@@ -2,6 +2,7 @@
 
 pub(super) mod create;
 pub(super) mod delete;
+pub(super) mod empty;
 pub(super) mod get;
 pub(super) mod list;
 mod old_clients;

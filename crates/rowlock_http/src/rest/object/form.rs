@@ -1,6 +1,5 @@
 //! Multipart forms (RFC 7578): texts first, then the file, whatever its field is called.
 
-use axum::body::BodyDataStream;
 use futures_util::StreamExt;
 use http::{HeaderMap, header};
 use multer::{Field, Multipart};
@@ -51,7 +50,7 @@ fn is_form(kind: &str) -> bool {
 /// # Errors
 /// InvalidRequest for a broken form or one without a file.
 pub(crate) async fn read(body: &mut RequestBody, boundary: String) -> Result<Form, RestError> {
-    let mut parts: Multipart<'static> = Multipart::new(frames(body.take()), boundary);
+    let mut parts: Multipart<'static> = Multipart::new(body.take(), boundary);
     let mut texts = Vec::new();
     while let Some(field) = parts.next_field().await.map_err(|error| invalid(&error))? {
         if is_file(&field) {
@@ -65,12 +64,6 @@ pub(crate) async fn read(body: &mut RequestBody, boundary: String) -> Result<For
         texts.push((name, text(field).await?));
     }
     Err(RestError::new(400, "InvalidRequest", "No content provided"))
-}
-
-fn frames(
-    body: BodyDataStream,
-) -> impl futures_util::Stream<Item = Result<bytes::Bytes, BodyFault>> + Send + 'static {
-    body.map(|frame| frame.map_err(|error| BodyFault::from(&error)))
 }
 
 /// A part with a file name is a file, as is one that says it is bytes.
