@@ -1,11 +1,13 @@
 //! The worker: what it deletes, and what it must never delete.
 
 use crate::support::stores::{Hooked, Hooks};
-use crate::support::{ALICE, Plan, Rig, anon, collect, eventually, key, name_of, service, user};
+use crate::support::{
+    ALICE, Plan, Rig, anon, body, collect, eventually, key, name_of, new_object, service, user,
+};
 use rowlock_blobs::BlobKey;
 use rowlock_blobs::file::Separator;
 use rowlock_catalog::OwnSchema;
-use rowlock_storage::DeleteOutcome;
+use rowlock_storage::{DeleteOutcome, Expected, ListQuery, WriteCondition};
 use rowlock_types::{BucketName, Version};
 use std::sync::Arc;
 use std::time::Duration;
@@ -297,6 +299,11 @@ async fn all_of_it_without_a_schema_of_its_own() {
 }
 
 #[tokio::test]
+async fn all_of_it_without_named_statements() {
+    one_pass(&Rig::with(Plan { named: false, ..Plan::default() }).await).await;
+}
+
+#[tokio::test]
 async fn all_of_it_in_a_plain_database() {
     let world = rowlock_catalog::testing::World::Plain;
     let rig = Rig::with(Plan { world, ..Plan::default() }).await;
@@ -318,6 +325,28 @@ async fn one_pass(rig: &Rig) {
         assert_eq!(rig.get(&ctx, &bucket, "k").await.unwrap(), b"three");
         delete(rig, &bucket, "k").await;
     }
+    // Each way of a commit, and lists.
+    let condition = WriteCondition::Absent;
+    rig.put_if(&user(ALICE), &bucket, "c", b"one", condition).await.unwrap();
+    let etag = rig.put(&user(ALICE), &bucket, "c", b"two").await.unwrap().etag;
+    let condition = WriteCondition::Matches(vec![etag]);
+    rig.put_if(&user(ALICE), &bucket, "c", b"three", condition).await.unwrap();
+    let begun = rig.storage.begin_upload(&user(ALICE), new_object(&bucket, "c", 4)).await.unwrap();
+    rig.put(&service(), &bucket, "c", b"between").await.unwrap();
+    begun.receive(body(b"four"), Expected::default()).await.unwrap();
+    for delimiter in ["", "/"] {
+        let query = ListQuery {
+            bucket: bucket.clone(),
+            prefix: String::new(),
+            delimiter: delimiter.into(),
+            after: String::new(),
+            max_keys: 10,
+        };
+        let page = rig.storage.list_objects(&anon(), &query).await.unwrap();
+        assert_eq!(page.entries.iter().map(|e| e.name()).collect::<Vec<_>>(), ["c"]);
+    }
+    delete(rig, &bucket, "c").await;
+    rig.storage.delete_bucket(&service(), &bucket).await.unwrap();
     rig.drain().await;
     assert!(eventually(|| async { rig.files().is_empty() }).await, "{:?}", rig.files());
 }

@@ -45,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) wrap: Option<Wrap>,
     /// Puts something between the domain and its database.
     pub(crate) proxied: bool,
+    /// Named statements; without them all is sent as a transaction-mode pooler needs it.
+    pub(crate) named: bool,
     pub(crate) server: Option<&'static TestServer>,
 }
 
@@ -59,6 +61,7 @@ impl Default for Plan {
             max_object_bytes: None,
             wrap: None,
             proxied: false,
+            named: true,
             server: None,
         }
     }
@@ -114,8 +117,8 @@ impl Rig {
         };
         let catalog = Catalog::new(CatalogSettings {
             connect: connect(&url),
-            named_statements: true,
-            search_path: None,
+            named_statements: plan.named,
+            search_path: (!plan.named).then(|| "storage,public,extensions".to_owned()),
             max_connections: plan.connections,
             connection_timeout: Duration::from_secs(20),
             statement_timeout: Duration::from_secs(30),
