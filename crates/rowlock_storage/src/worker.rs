@@ -64,7 +64,11 @@ impl Storage {
                 self.tidy().await;
             }
             tokio::select! {
-                () = &mut shutdown => return,
+                () = &mut shutdown => {
+                    // They are written down nowhere else.
+                    self.work_discards().await;
+                    return;
+                }
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }

@@ -238,6 +238,38 @@ async fn a_failing_store_is_tried_again() {
     assert!(rig.files().is_empty());
 }
 
+/// Failed writes that end while the worker is busy and the server is told to stop.
+#[tokio::test]
+async fn blobs_of_failed_writes_do_not_outlive_the_server() {
+    let hooks = Arc::new(Hooks::default());
+    let shared = Arc::clone(&hooks);
+    let wrap: crate::support::Wrap = Box::new(|inner| Arc::new(Hooked { inner, hooks: shared }));
+    let rig = Rig::with(Plan { wrap: Some(wrap), ..Plan::default() }).await;
+    rig.sql(
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $f$
+           BEGIN RAISE EXCEPTION 'no'; END $f$;
+         CREATE TRIGGER refuse BEFORE INSERT ON storage.objects
+           FOR EACH ROW EXECUTE FUNCTION public.refuse();",
+    )
+    .await;
+    let bucket = rig.bucket("b").await;
+    for round in 1..=8 {
+        let held = hooks.hold_deletes.write().await;
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let worker = tokio::spawn(rig.storage.clone().run_worker(async {
+            let _ = stopped.await;
+        }));
+        rig.put(&service(), &bucket, "one", b"x").await.unwrap_err();
+        let busy = || async { hooks.deletes.lock().len() == 2 * round - 1 };
+        assert!(eventually(busy).await);
+        rig.put(&service(), &bucket, "two", b"x").await.unwrap_err();
+        stop.send(()).unwrap();
+        drop(held);
+        worker.await.unwrap();
+        assert!(rig.files().is_empty(), "round {round}: {:?}", rig.files());
+    }
+}
+
 #[tokio::test]
 async fn readers_finish_during_the_grace() {
     let rig = Rig::with(Plan { grace: Duration::from_secs(600), ..Plan::default() }).await;

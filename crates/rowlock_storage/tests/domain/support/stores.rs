@@ -20,6 +20,8 @@ type Hook<T> = Mutex<Option<Box<dyn FnMut(T) -> Pause + Send>>>;
 pub(crate) struct Hooks {
     /// Deletions fail while this is set.
     pub(crate) fail_deletes: Mutex<bool>,
+    /// Deletions wait while a test holds this.
+    pub(crate) hold_deletes: tokio::sync::RwLock<()>,
     /// How many blobs were asked to be deleted.
     pub(crate) deletes: Mutex<Vec<BlobKey>>,
     /// Waited for after the parts of a Complete were joined; gets the number of parts.
@@ -69,6 +71,7 @@ impl BlobStore for Hooked {
 
     async fn delete(&self, blobs: &[BlobKey]) -> Vec<Result<(), Error>> {
         self.hooks.deletes.lock().extend_from_slice(blobs);
+        drop(self.hooks.hold_deletes.read().await);
         if *self.hooks.fail_deletes.lock() {
             return blobs.iter().map(|_| Err(Error::Full)).collect();
         }
