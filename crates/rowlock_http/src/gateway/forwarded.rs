@@ -90,9 +90,13 @@ impl ForwardingSettings {
         rest: &str,
     ) -> SignedCandidates {
         let prefixes = self.prefixes(headers, received);
-        let paths: Vec<String> =
+        let mut paths: Vec<String> =
             prefixes.iter().map(|prefix| format!("{prefix}{mount}{rest}")).collect();
         let mut hosts = self.hosts(headers);
+        // Clients that know hosts only are served by a proxy that maps a host of its own to us.
+        if !has_mount(rest) && (paths.len() + 1) * hosts.len() <= MAX_CANDIDATES {
+            paths.push(rest.to_owned());
+        }
         let room = MAX_CANDIDATES / paths.len();
         if hosts.len() > room {
             // The host as received is the last, and the one that a direct client signs.
@@ -215,8 +219,18 @@ fn is_good_prefix(prefix: &str) -> bool {
             && prefix[1..].split('/').all(|segment| !matches!(segment, "" | "." | ".." | "s3")))
 }
 
+/// Whether a segment of a path is `s3`.
+fn has_mount(path: &str) -> bool {
+    path.split('/').any(is_mount)
+}
+
+fn is_mount(segment: &str) -> bool {
+    percent_decode_str(segment).eq(b"s3".iter().copied())
+}
+
 /// Whether a signed path means the bucket and key that the request was routed to: what follows
-/// its first segment `s3`, decoded, must equal `routed`, decoded.
+/// its first segment `s3`, decoded, must equal `routed`, decoded; a path without such a segment
+/// was signed by a client that knows our host only, and is bucket and key as a whole.
 ///
 /// Otherwise a URL signed for the key `u/s3/B/x` of bucket A would, sent as `/s3/B/x` with the
 /// prefix `/s3/A/u`, open bucket B.
@@ -224,12 +238,12 @@ pub fn fits_route(signed_path: &str, routed: &str) -> bool {
     let mut at = 0;
     for segment in signed_path.split('/') {
         at += segment.len();
-        if percent_decode_str(segment).eq(b"s3".iter().copied()) {
+        if is_mount(segment) {
             return percent_decode_str(&signed_path[at..]).eq(percent_decode_str(routed));
         }
         at += 1;
     }
-    false
+    percent_decode_str(signed_path).eq(percent_decode_str(routed))
 }
 
 #[cfg(test)]
@@ -308,17 +322,20 @@ mod tests {
     #[test]
     fn paths_as_proxies_cut_them() {
         let default = ForwardingSettings::default();
-        assert_eq!(paths(&default, &[], ""), ["/s3/b", "/storage/v1/s3/b"]);
-        assert_eq!(paths(&default, &[], "/storage/v1"), ["/storage/v1/s3/b", "/s3/b"]);
+        assert_eq!(paths(&default, &[], ""), ["/s3/b", "/storage/v1/s3/b", "/b"]);
+        assert_eq!(paths(&default, &[], "/storage/v1"), ["/storage/v1/s3/b", "/s3/b", "/b"]);
         let foo = [("x-forwarded-prefix", "/foo/")];
-        assert_eq!(paths(&default, &foo, ""), ["/s3/b", "/storage/v1/s3/b"]);
+        assert_eq!(paths(&default, &foo, ""), ["/s3/b", "/storage/v1/s3/b", "/b"]);
         let allowed = ForwardingSettings {
             allow_forwarded_path: true,
             s3_prefix: Some("/bar".to_owned()),
             public_url: Some(PublicUrl::parse("https://x/base").unwrap()),
             ..default
         };
-        assert_eq!(paths(&allowed, &foo, ""), ["/s3/b", "/foo/s3/b", "/bar/s3/b", "/base/s3/b"]);
+        assert_eq!(
+            paths(&allowed, &foo, ""),
+            ["/s3/b", "/foo/s3/b", "/bar/s3/b", "/base/s3/b", "/b"]
+        );
         let kong = [("x-forwarded-prefix", "/storage/v1")];
         assert_eq!(paths(&allowed, &kong, "")[1], "/storage/v1/s3/b");
         assert_eq!(paths(&allowed, &foo, "/storage/v1")[1], "/foo/storage/v1/s3/b");
@@ -332,10 +349,22 @@ mod tests {
         for bad in ["/s3/A/u", "/a/s3", "/a/%73%33", "relative", "/a//b", "/a/../b", "/a?b", &long]
         {
             let list = [("x-forwarded-prefix", bad)];
-            assert_eq!(paths(&settings, &list, ""), ["/s3/b", "/storage/v1/s3/b"], "{bad}");
+            assert_eq!(paths(&settings, &list, ""), ["/s3/b", "/storage/v1/s3/b", "/b"], "{bad}");
         }
         let longest = format!("/{}", "x".repeat(127));
-        assert_eq!(paths(&settings, &[("x-forwarded-prefix", &longest)], "").len(), 3);
+        assert_eq!(paths(&settings, &[("x-forwarded-prefix", &longest)], "").len(), 4);
+    }
+
+    #[test]
+    fn clients_that_know_a_host_only() {
+        let settings = ForwardingSettings::default();
+        let host = headers(&[("host", "h")]);
+        let paths = |rest: &str| settings.candidates(&host, "", "/s3", rest).paths;
+        assert_eq!(paths("/b/k").last().unwrap(), "/b/k");
+        // Another mount's path, signed for another object.
+        for rest in ["/storage/v1/s3/A/k", "/x/%733/A/k", "/s3"] {
+            assert_eq!(paths(rest), [format!("/s3{rest}"), format!("/storage/v1/s3{rest}")]);
+        }
     }
 
     #[test]
@@ -371,6 +400,9 @@ mod tests {
             ("/s3/b/a%2Fs3%2fx", "/b/a/s3/x"),
             ("/s3/b/%C3%A9", "/b/%c3%a9"),
             ("/s3/b/s3/x", "/b/s3/x"),
+            ("/b/k", "/b/k"),
+            ("/b/%C3%A9", "/b/%c3%a9"),
+            ("", ""),
         ] {
             assert!(fits_route(signed, routed), "{signed} {routed}");
         }
@@ -382,8 +414,9 @@ mod tests {
             ("/s3/b/k", "/b/other"),
             ("/s3/b/k", "/b/k/"),
             ("/S3/b/k", "/b/k"),
-            ("/b/k", "/b/k"),
-            ("", ""),
+            // Signed for bucket A, sent as if the mount's own path were a bucket and a key.
+            ("/storage/v1/s3/A/k", "/storage/v1/s3/A/k"),
+            ("/b/k", "/b/other"),
         ] {
             assert!(!fits_route(signed, routed), "{signed} {routed}");
         }
