@@ -13,6 +13,12 @@ const UPLOAD_FILE_SIZE_LIMIT_STANDARD: Variable = Variable::new(
 )
 .also(&["FILE_SIZE_LIMIT_STANDARD_UPLOAD"])
 .default("0");
+const UPLOAD_SIGNED_URL_EXPIRATION_TIME: Variable = Variable::new(
+    "UPLOAD_SIGNED_URL_EXPIRATION_TIME",
+    "How many seconds a signed upload URL is good for.",
+)
+.also(&["SIGNED_UPLOAD_URL_EXPIRATION_TIME"])
+.default("60");
 const STRICT_KEYS: Variable =
     Variable::new("STRICT_KEYS", "Refuse object names with characters that the reference refuses.")
         .default("false")
@@ -29,6 +35,7 @@ const AUTH_ENCRYPTION_KEY: Variable = Variable::new(
 pub(crate) const VARIABLES: &[&Variable] = &[
     &UPLOAD_FILE_SIZE_LIMIT,
     &UPLOAD_FILE_SIZE_LIMIT_STANDARD,
+    &UPLOAD_SIGNED_URL_EXPIRATION_TIME,
     &STRICT_KEYS,
     &AUTH_ENCRYPTION_KEY,
 ];
@@ -40,6 +47,8 @@ pub(crate) struct UploadSettings {
     pub(crate) size_limit: Option<u64>,
     /// `UPLOAD_FILE_SIZE_LIMIT_STANDARD`: bytes.
     pub(crate) standard_size_limit: Option<u64>,
+    /// `UPLOAD_SIGNED_URL_EXPIRATION_TIME`: seconds.
+    pub(crate) signed_url_seconds: i64,
     /// `STRICT_KEYS`.
     pub(crate) strict_keys: bool,
     /// `AUTH_ENCRYPTION_KEY`; empty where it is not set.
@@ -62,6 +71,11 @@ impl UploadSettings {
         Ok(Self {
             size_limit: limit(&UPLOAD_FILE_SIZE_LIMIT),
             standard_size_limit: limit(&UPLOAD_FILE_SIZE_LIMIT_STANDARD),
+            signed_url_seconds: source
+                .number(&UPLOAD_SIGNED_URL_EXPIRATION_TIME)
+                .and_then(|seconds| i64::try_from(seconds).ok())
+                .filter(|seconds| *seconds > 0)
+                .unwrap_or(60),
             strict_keys: source.flag(&STRICT_KEYS, false)?,
             encryption_key: source.text_or(&AUTH_ENCRYPTION_KEY, ""),
         })

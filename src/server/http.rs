@@ -87,6 +87,7 @@ fn rest(
     let settings = RestSettings {
         s_maxage: config.gateway.s_maxage,
         etag_headers: etag_headers.collect::<Result<_, _>>()?,
+        upload_url_seconds: config.uploads.signed_url_seconds,
     };
     Ok(RestService::new(settings, storage.clone(), Arc::clone(authenticator)))
 }

@@ -69,6 +69,23 @@ impl RestRequest {
         self.context_of(self.operation)
     }
 
+    /// What the domain needs to know where the caller's token was a signed URL's: the service role
+    /// acts, for the owner that the token names.
+    pub(crate) fn context_for(&self, mut service: Caller, owner: Option<&str>) -> Context {
+        service.subject = owner.map(Arc::from);
+        Context { caller: Arc::new(service), ..self.context() }
+    }
+
+    /// Whom new objects of the caller belong to.
+    pub(crate) fn subject(&self) -> Option<&str> {
+        self.caller.subject.as_deref()
+    }
+
+    /// Whether the service role itself asks.
+    pub(crate) fn is_service(&self) -> bool {
+        self.caller.is_service
+    }
+
     /// The same under another operation's name.
     pub(crate) fn context_of(&self, operation: Operation) -> Context {
         Context { caller: Arc::clone(&self.caller), request: Arc::clone(&self.info), operation }
@@ -88,6 +105,17 @@ impl RestRequest {
     /// InvalidKey.
     pub(crate) fn key(&self) -> Result<ObjectKey, RestError> {
         path::key(&self.key)
+    }
+
+    /// The name that the path gives, which may be any that a row has.
+    ///
+    /// # Errors
+    /// InvalidKey for what no row is called.
+    pub(crate) fn name(&self) -> Result<&str, RestError> {
+        if self.key.is_empty() || self.key.contains('\0') {
+            return Err(path::key(&self.key).err().unwrap_or_else(RestError::no_such_key));
+        }
+        Ok(&self.key)
     }
 
     /// A header's text, if it is ASCII.
@@ -122,4 +150,21 @@ fn authenticate(tokens: &Authenticator, headers: &HeaderMap) -> Result<Caller, R
         _ => "",
     };
     tokens.verify(token).map_err(|refusal| RestError::access_denied(refusal.to_string()))
+}
+
+/// A request of the anonymous role, for tests of what reads one.
+#[cfg(test)]
+pub(crate) fn request_to(bucket: &str, key: &str, query: &str) -> RestRequest {
+    let tokens = Authenticator::new(rowlock_auth::AuthSettings::default()).unwrap();
+    RestRequest {
+        method: Method::GET,
+        headers: HeaderMap::new(),
+        query: Query::parse(query).unwrap(),
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+        caller: Arc::new(tokens.anon_caller()),
+        has_token: false,
+        info: Arc::new(RequestInfo::default()),
+        operation: Operation::None,
+    }
 }

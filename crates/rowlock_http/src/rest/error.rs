@@ -99,6 +99,25 @@ impl RestError {
         Self::new(404, "NoSuchBucket", "Bucket not found").named("Bucket not found")
     }
 
+    /// What a row would refer to is not there.
+    pub(crate) fn no_such_relation() -> Self {
+        Self::new(404, "InvalidRequest", "The related resource does not exist")
+    }
+
+    /// A signed URL's token that is not good.
+    pub(crate) fn invalid_token(why: &rowlock_auth::Error) -> Self {
+        match why {
+            rowlock_auth::Error::WrongUse => Self::invalid_signature(),
+            rowlock_auth::Error::NoSigningKey => Self::internal(why),
+            _ => Self::new(400, "InvalidJWT", why.to_string()),
+        }
+    }
+
+    /// A signed URL's token that is for something else.
+    pub(crate) fn invalid_signature() -> Self {
+        Self::new(400, "InvalidSignature", "Invalid signature")
+    }
+
     pub(crate) fn no_such_key() -> Self {
         Self::new(404, "NoSuchKey", "Object not found").named("not_found")
     }
@@ -255,7 +274,7 @@ fn of_catalog(error: &CatalogError) -> RestError {
                 },
             )
         }
-        "23503" => RestError::new(404, "InvalidRequest", "The related resource does not exist"),
+        "23503" => RestError::no_such_relation(),
         "55P03" => RestError::new(423, "ResourceLocked", "The resource is locked"),
         "57014" => timeout(),
         "25006" => RestError::new(

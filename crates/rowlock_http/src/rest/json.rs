@@ -50,6 +50,67 @@ pub(crate) async fn object(
 }
 
 impl Fields {
+    /// The members of an object, for tests of what reads them.
+    #[cfg(test)]
+    pub(crate) fn of(value: Value) -> Self {
+        match value {
+            Value::Object(map) => Self(map),
+            _ => unreachable!("an object"),
+        }
+    }
+
+    /// An object inside the object; null is none.
+    ///
+    /// # Errors
+    /// InvalidRequest for anything else.
+    pub(crate) fn object(&self, name: &str) -> Result<Option<Self>, RestError> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Object(fields)) => Ok(Some(Self(fields.clone()))),
+            Some(_) => Err(wrong(name, "object")),
+        }
+    }
+
+    /// One of the values allowed.
+    ///
+    /// # Errors
+    /// InvalidRequest for another.
+    pub(crate) fn one_of<T: Copy>(
+        &self,
+        name: &str,
+        allowed: &[(&str, T)],
+    ) -> Result<Option<T>, RestError> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        match allowed.iter().find(|(value, _)| *value == text) {
+            Some((_, meaning)) => Ok(Some(*meaning)),
+            None => Err(wrong(name, "equal to one of the allowed values")),
+        }
+    }
+
+    /// A whole number of at least `least`.
+    ///
+    /// # Errors
+    /// InvalidRequest for anything else.
+    pub(crate) fn at_least(&self, name: &str, least: i64) -> Result<Option<i64>, RestError> {
+        match self.integer(name)? {
+            Some(number) if number < least => Err(wrong(name, &format!(">= {least}"))),
+            other => Ok(other),
+        }
+    }
+
+    /// A list of texts, of which there must be 1 to 1,000.
+    ///
+    /// # Errors
+    /// InvalidRequest.
+    pub(crate) fn some_texts(&self, name: &str) -> Result<Vec<String>, RestError> {
+        let texts = self.texts(name)?.ok_or_else(|| missing(name))?;
+        match texts.len() {
+            0 => Err(RestError::invalid(format!("body/{name} must NOT have fewer than 1 items"))),
+            1..=1000 => Ok(texts),
+            _ => Err(RestError::invalid(format!("body/{name} must NOT have more than 1000 items"))),
+        }
+    }
+
     /// A member as it came.
     pub(crate) fn raw(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
@@ -158,13 +219,6 @@ mod tests {
     use http::HeaderValue;
     use serde_json::json;
 
-    fn fields(value: Value) -> Fields {
-        match value {
-            Value::Object(map) => Fields(map),
-            _ => unreachable!("an object"),
-        }
-    }
-
     async fn read(kind: Option<&'static str>, text: &'static str) -> Result<Fields, RestError> {
         let mut headers = HeaderMap::new();
         if let Some(kind) = kind {
@@ -187,7 +241,7 @@ mod tests {
 
     #[test]
     fn scalars_are_converted() {
-        let f = fields(
+        let f = Fields::of(
             json!({"n": 5, "t": "x", "z": null, "b": true, "l": [1], "d": "7", "e": 1.5, "y": "true"}),
         );
         assert_eq!(f.text("n").unwrap().as_deref(), Some("5"));

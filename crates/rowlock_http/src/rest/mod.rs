@@ -7,6 +7,7 @@
 
 mod body;
 mod bucket;
+mod cdn;
 mod context;
 mod error;
 mod json;
@@ -106,6 +107,18 @@ impl RestService {
             Route::ObjectUpdate => object::upload::handle(self, request, body, true).await,
             Route::ObjectRead(_) => object::read::handle(self, request).await,
             Route::ObjectInfo(_) => object::info::handle(self, request).await,
+            Route::ObjectDelete => object::delete::handle(self, request).await,
+            Route::ObjectDeleteMany => object::delete_many::handle(self, request, body).await,
+            Route::ObjectList => object::list::handle(self, request, body).await,
+            Route::ObjectListV2 => object::list_v2::handle(self, request, body).await,
+            Route::ObjectCopy => object::copy::handle(self, request, body).await,
+            Route::ObjectMove => object::move_object::handle(self, request, body).await,
+            Route::ObjectSign => object::sign::handle(self, request, body).await,
+            Route::ObjectSignMany => object::sign_many::handle(self, request, body).await,
+            Route::ObjectGetSigned => object::get_signed::handle(self, request).await,
+            Route::ObjectSignUpload => object::sign_upload::handle(self, request).await,
+            Route::ObjectUploadSigned => object::upload_signed::handle(self, request, body).await,
+            Route::Cdn(_) => cdn::handle(request),
             Route::Render(_) => render::handle(),
         }
     }

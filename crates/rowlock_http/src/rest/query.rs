@@ -34,6 +34,11 @@ impl Query {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
+    /// The last value of a name that ends so.
+    pub(crate) fn last_ending(&self, end: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(n, _)| n.ends_with(end)).map(|(_, value)| value.as_str())
+    }
+
     /// A whole number of at least `least`.
     ///
     /// # Errors

@@ -18,6 +18,18 @@ pub(crate) enum Route {
     ObjectUpdate,
     ObjectRead(Door),
     ObjectInfo(Door),
+    ObjectDelete,
+    ObjectDeleteMany,
+    ObjectList,
+    ObjectListV2,
+    ObjectCopy,
+    ObjectMove,
+    ObjectSign,
+    ObjectSignMany,
+    ObjectGetSigned,
+    ObjectSignUpload,
+    ObjectUploadSigned,
+    Cdn(Operation),
     Render(Operation),
 }
 
@@ -59,13 +71,25 @@ impl Route {
             Self::ObjectRead(_) => Operation::ObjectGetAuthenticated,
             Self::ObjectInfo(Door::Public) => Operation::ObjectInfoPublic,
             Self::ObjectInfo(_) => Operation::ObjectInfoAuthenticated,
-            Self::Render(operation) => operation,
+            Self::ObjectDelete => Operation::ObjectDelete,
+            Self::ObjectDeleteMany => Operation::ObjectDeleteMany,
+            Self::ObjectList => Operation::ObjectList,
+            Self::ObjectListV2 => Operation::ObjectListV2,
+            Self::ObjectCopy => Operation::ObjectCopy,
+            Self::ObjectMove => Operation::ObjectMove,
+            Self::ObjectSign => Operation::ObjectSign,
+            Self::ObjectSignMany => Operation::ObjectSignMany,
+            Self::ObjectGetSigned => Operation::ObjectGetSigned,
+            Self::ObjectSignUpload => Operation::ObjectSignUpload,
+            Self::ObjectUploadSigned => Operation::ObjectUploadSigned,
+            Self::Cdn(operation) | Self::Render(operation) => operation,
         }
     }
 
     /// What it demands of its caller.
     pub(crate) fn demand(self) -> Demand {
         match self {
+            Self::ObjectGetSigned | Self::ObjectUploadSigned => Demand::Nothing,
             Self::Render(_) | Self::ObjectRead(Door::Public) | Self::ObjectInfo(Door::Public) => {
                 Demand::Nothing
             }
@@ -82,6 +106,7 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str) -> Option<(Route, Named<
     match area {
         "bucket" => bucket(method, rest),
         "object" => object(method, rest?),
+        "cdn" => cdn(method, rest.unwrap_or_default()),
         "render" => render(method, rest?),
         _ => None,
     }
@@ -113,6 +138,9 @@ fn object<'a>(method: &Method, rest: &'a str) -> Option<(Route, Named<'a>)> {
         }
         "public" if reads => pair(more).map(|named| (Route::ObjectRead(Door::Public), named)),
         "info" if reads => info(more),
+        "sign" if reads => pair(more).map(|named| (Route::ObjectGetSigned, named)),
+        "upload" => upload(method, more),
+        _ if method == Method::POST => named_post(word, more),
         _ => None,
     };
     special.or_else(|| {
@@ -120,10 +148,63 @@ fn object<'a>(method: &Method, rest: &'a str) -> Option<(Route, Named<'a>)> {
             "GET" | "HEAD" => Route::ObjectRead(Door::Any),
             "POST" => Route::ObjectUpload,
             "PUT" => Route::ObjectUpdate,
+            "DELETE" => {
+                return match pair(Some(rest)) {
+                    Some(named) => Some((Route::ObjectDelete, named)),
+                    None => of_bucket(Some(rest)).map(|named| (Route::ObjectDeleteMany, named)),
+                };
+            }
             _ => return None,
         };
         Some((route, pair(Some(rest))?))
     })
+}
+
+/// `POST` to a word: lists and signatures of a bucket, copies and moves.
+fn named_post<'a>(word: &str, more: Option<&'a str>) -> Option<(Route, Named<'a>)> {
+    let nothing = Named { bucket: "", key: "" };
+    match (word, more) {
+        ("copy", None) => Some((Route::ObjectCopy, nothing)),
+        ("move", None) => Some((Route::ObjectMove, nothing)),
+        ("list", _) => of_bucket(more).map(|named| (Route::ObjectList, named)),
+        ("list-v2", _) => of_bucket(more).map(|named| (Route::ObjectListV2, named)),
+        ("sign", _) => match pair(more) {
+            Some(named) => Some((Route::ObjectSign, named)),
+            None => of_bucket(more).map(|named| (Route::ObjectSignMany, named)),
+        },
+        _ => None,
+    }
+}
+
+/// `/object/upload/sign/{bucket}/{key}`.
+fn upload<'a>(method: &Method, more: Option<&'a str>) -> Option<(Route, Named<'a>)> {
+    let route = match method.as_str() {
+        "POST" => Route::ObjectSignUpload,
+        "PUT" => Route::ObjectUploadSigned,
+        _ => return None,
+    };
+    Some((route, pair(Some(more?.strip_prefix("sign/")?))?))
+}
+
+/// `{bucket}` alone.
+fn of_bucket(rest: Option<&str>) -> Option<Named<'_>> {
+    let bucket = rest.filter(|rest| !rest.is_empty() && !rest.contains('/'))?;
+    Some(Named { bucket, key: "" })
+}
+
+/// `DELETE /cdn`, `/cdn/{bucket}`, `/cdn/{bucket}/{key}`.
+fn cdn<'a>(method: &Method, rest: &'a str) -> Option<(Route, Named<'a>)> {
+    if method != Method::DELETE {
+        return None;
+    }
+    let (bucket, key) = split(rest);
+    let operation = match (bucket, key) {
+        ("", None) => Operation::CdnPurgeTenant,
+        ("", Some(_)) => return None,
+        (_, None | Some("")) => Operation::CdnPurgeBucket,
+        _ => Operation::CdnPurgeObject,
+    };
+    Some((Route::Cdn(operation), Named { bucket, key: key.unwrap_or_default() }))
 }
 
 /// `/object/info/{bucket}/{key}`, `/object/info/authenticated/…`, `/object/info/public/…`.
@@ -193,6 +274,39 @@ mod tests {
             ("GET", "/object/info/k", Route::ObjectRead(Door::Any), "info", "k"),
         ] {
             assert_eq!(find(method, path), Some((wanted, bucket, key)), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn words_that_are_operations() {
+        for (method, path, wanted, bucket, key) in [
+            ("POST", "/object/list/b", Route::ObjectList, "b", ""),
+            ("POST", "/object/list/b/k", Route::ObjectUpload, "list", "b/k"),
+            ("POST", "/object/list-v2/b", Route::ObjectListV2, "b", ""),
+            ("POST", "/object/copy", Route::ObjectCopy, "", ""),
+            ("POST", "/object/move", Route::ObjectMove, "", ""),
+            ("POST", "/object/move/k", Route::ObjectUpload, "move", "k"),
+            ("POST", "/object/sign/b", Route::ObjectSignMany, "b", ""),
+            ("POST", "/object/sign/b/a/k", Route::ObjectSign, "b", "a/k"),
+            ("GET", "/object/sign/b/a/k", Route::ObjectGetSigned, "b", "a/k"),
+            ("HEAD", "/object/sign/b/k", Route::ObjectGetSigned, "b", "k"),
+            ("GET", "/object/sign/k", Route::ObjectRead(Door::Any), "sign", "k"),
+            ("POST", "/object/upload/sign/b/k", Route::ObjectSignUpload, "b", "k"),
+            ("PUT", "/object/upload/sign/b/k", Route::ObjectUploadSigned, "b", "k"),
+            ("PUT", "/object/upload/k", Route::ObjectUpdate, "upload", "k"),
+            ("DELETE", "/object/b/k/", Route::ObjectDelete, "b", "k/"),
+            ("DELETE", "/object/b", Route::ObjectDeleteMany, "b", ""),
+            ("DELETE", "/object/list", Route::ObjectDeleteMany, "list", ""),
+            ("DELETE", "/cdn/b/k", Route::Cdn(Operation::CdnPurgeObject), "b", "k"),
+            ("DELETE", "/cdn/b", Route::Cdn(Operation::CdnPurgeBucket), "b", ""),
+            ("DELETE", "/cdn", Route::Cdn(Operation::CdnPurgeTenant), "", ""),
+        ] {
+            assert_eq!(find(method, path), Some((wanted, bucket, key)), "{method} {path}");
+        }
+        for (method, path) in
+            [("GET", "/cdn/b/k"), ("POST", "/object/copy2"), ("DELETE", "/object")]
+        {
+            assert_eq!(find(method, path), None, "{method} {path}");
         }
     }
 

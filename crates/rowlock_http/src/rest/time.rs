@@ -10,9 +10,11 @@ pub(crate) fn iso(at: OffsetDateTime) -> String {
     at.to_offset(time::UtcOffset::UTC).format(format).unwrap_or_default()
 }
 
-/// The date of a header (RFC 9110, section 5.6.7).
+/// The date of a header (RFC 9110, section 5.6.7). Rows may have any date: one that no header can
+/// carry becomes the nearest.
 pub(crate) fn http_date(at: OffsetDateTime) -> String {
-    httpdate::fmt_http_date(at.into())
+    let last = time::macros::datetime!(9999-12-31 23:59:59 UTC);
+    httpdate::fmt_http_date(at.clamp(OffsetDateTime::UNIX_EPOCH, last).into())
 }
 
 /// Reads the date of a header.
@@ -32,5 +34,9 @@ mod tests {
         assert_eq!(http_date(at), "Tue, 24 Nov 2026 02:04:02 GMT");
         assert_eq!(parse_http_date(&http_date(at)), Some(datetime!(2026-11-24 02:04:02 UTC)));
         assert_eq!(parse_http_date("never"), None);
+        let early = datetime!(1960-01-01 00:00 UTC);
+        assert_eq!(http_date(early), "Thu, 01 Jan 1970 00:00:00 GMT");
+        let late = datetime!(9999-12-31 23:59:59.9 UTC);
+        assert_eq!(http_date(late), "Fri, 31 Dec 9999 23:59:59 GMT");
     }
 }
