@@ -9,6 +9,7 @@ mod multipart;
 mod outbox;
 mod policies;
 mod rest_lists;
+mod rest_objects;
 mod support;
 mod wire;
 mod writes;

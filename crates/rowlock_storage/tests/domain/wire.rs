@@ -4,8 +4,8 @@ use crate::support::proxy::Travelled;
 use crate::support::{ALICE, Plan, Rig, body, during, key, new_object, service, user};
 use rowlock_blobs::BlobBody;
 use rowlock_storage::{
-    CompletePart, Context, CopyMetadata, CopyRequest, Expected, ListQuery, ListUploadsQuery,
-    WriteCondition,
+    CompletePart, Context, CopyMetadata, CopyRequest, Expected, FolderOrder, FolderRequest,
+    ListQuery, ListUploadsQuery, MoveRequest, PageOrder, PageRequest, WriteCondition,
 };
 use rowlock_types::{BucketName, Operation, UploadId};
 
@@ -13,7 +13,7 @@ type Line<'a> = (&'a str, (u32, u32), (u32, u32));
 
 /// Operation, then trips and statements for the service role and for a caller under row-level
 /// security. ARCHITECTURE.md shows this table.
-const TABLE: [Line<'_>; 22] = [
+const TABLE: [Line<'_>; 29] = [
     ("health", (1, 4), (1, 4)),
     ("find_object", (1, 4), (1, 4)),
     ("find_object, absent", (2, 8), (2, 8)),
@@ -30,6 +30,13 @@ const TABLE: [Line<'_>; 22] = [
     ("copy_object", (2, 10), (2, 12)),
     ("delete_object", (1, 7), (1, 7)),
     ("delete_objects, 100 keys", (1, 7), (1, 7)),
+    ("list_folder", (1, 4), (1, 4)),
+    ("list_page", (1, 4), (1, 4)),
+    ("readable", (1, 4), (1, 4)),
+    ("may_upload", (1, 4), (1, 6)),
+    ("move_object", (2, 10), (2, 12)),
+    ("remove_object", (1, 5), (1, 5)),
+    ("remove_objects, 100 names", (1, 5), (1, 5)),
     ("create_multipart", (2, 8), (2, 10)),
     ("part", (8, 11), (9, 17)),
     ("list_parts", (2, 8), (2, 8)),
@@ -174,8 +181,84 @@ async fn measure(rig: &Rig, bucket: &BucketName, ctx: &Context) -> Vec<(&'static
             storage.delete_objects(ctx, bucket, &names).await.unwrap();
         })
         .await;
+    rest(&mut counted, bucket, ctx).await;
     multipart(&mut counted, bucket, ctx).await;
     counted.found
+}
+
+async fn rest(counted: &mut Counted<'_>, bucket: &BucketName, ctx: &Context) {
+    let storage = &counted.rig.storage;
+    for i in 0..4 {
+        counted.rig.put(ctx, bucket, &format!("gone{i}"), b"x").await.unwrap();
+    }
+    counted.rig.put(ctx, bucket, "moved0", b"x").await.unwrap();
+    let folder = FolderRequest {
+        bucket: bucket.as_str(),
+        prefix: "",
+        search: "",
+        order: FolderOrder::Name,
+        downwards: false,
+        limit: 100,
+        offset: 0,
+    };
+    counted
+        .count("list_folder", async || {
+            assert!(!storage.list_folder(ctx, &folder).await.unwrap().is_empty());
+        })
+        .await;
+    let page = PageRequest {
+        bucket: bucket.as_str(),
+        prefix: "",
+        folded: true,
+        order: PageOrder::CreatedAt,
+        downwards: false,
+        after: "",
+        after_moment: None,
+        limit: 100,
+    };
+    counted
+        .count("list_page", async || {
+            assert!(!storage.list_page(ctx, &page).await.unwrap().is_empty());
+        })
+        .await;
+    counted
+        .count("readable", async || {
+            let names = ["gone0", "nope"];
+            assert_eq!(storage.readable(ctx, bucket, &names).await.unwrap().len(), 1);
+        })
+        .await;
+    counted
+        .count("may_upload", async || {
+            storage.may_upload(ctx, bucket, &key("new"), false).await.unwrap();
+        })
+        .await;
+    let mut place = 0;
+    counted
+        .count("move_object", async || {
+            let request = MoveRequest {
+                bucket: bucket.clone(),
+                name: format!("moved{place}"),
+                to_bucket: bucket.clone(),
+                to_key: key(&format!("moved{}", place + 1)),
+            };
+            place += 1;
+            storage.move_object(ctx, request).await.unwrap();
+        })
+        .await;
+    let mut next = 0;
+    counted
+        .count("remove_object", async || {
+            storage.remove_object(ctx, bucket, &format!("gone{next}")).await.unwrap();
+            next += 1;
+        })
+        .await;
+    let names: Vec<String> = (0..100).map(|i| format!("many/{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    counted
+        .count("remove_objects, 100 names", async || {
+            storage.remove_objects(ctx, bucket, &names).await.unwrap();
+        })
+        .await;
 }
 
 async fn multipart(counted: &mut Counted<'_>, bucket: &BucketName, ctx: &Context) {

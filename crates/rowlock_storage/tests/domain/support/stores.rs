@@ -26,6 +26,8 @@ pub(crate) struct Hooks {
     pub(crate) deletes: Mutex<Vec<BlobKey>>,
     /// Waited for after the parts of a Complete were joined; gets the number of parts.
     pub(crate) joined: Hook<usize>,
+    /// Waited for after a blob was copied; gets the copy.
+    pub(crate) copied: Hook<BlobKey>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -66,7 +68,12 @@ impl BlobStore for Hooked {
         to: &BlobKey,
         attributes: &BlobAttributes,
     ) -> Result<Option<String>, Error> {
-        self.inner.copy(from, size, to, attributes).await
+        let copied = self.inner.copy(from, size, to, attributes).await;
+        let pause = self.hooks.copied.lock().as_mut().map(|hook| hook(to.clone()));
+        if let Some(pause) = pause {
+            pause.await;
+        }
+        copied
     }
 
     async fn delete(&self, blobs: &[BlobKey]) -> Vec<Result<(), Error>> {
