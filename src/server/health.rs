@@ -15,12 +15,15 @@ use super::blobs::Blobs;
 const PATIENCE: Duration = Duration::from_secs(10);
 const COUNTS: Duration = Duration::from_secs(2);
 
+/// What was wrong with the store, and when that was found out.
+type Seen = (Instant, Vec<String>);
+
 /// Looks at the database and at the blob store.
 #[derive(Clone)]
 pub(super) struct Health {
     storage: Storage,
     blobs: Blobs,
-    seen: Arc<Mutex<Option<(Instant, Vec<String>)>>>,
+    seen: Arc<Mutex<Option<Seen>>>,
 }
 
 impl Health {
