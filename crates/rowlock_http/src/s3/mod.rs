@@ -17,6 +17,8 @@ mod delete_object;
 mod delete_objects;
 mod encode;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod get_acl;
 mod get_bucket_location;
 mod get_object;

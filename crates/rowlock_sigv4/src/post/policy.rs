@@ -43,8 +43,16 @@ impl PostPolicy {
         // Line ends: some generators wrap their base64.
         let compact: String = base64.chars().filter(|c| !c.is_ascii_whitespace()).collect();
         let bytes = STANDARD.decode(compact).map_err(|_| invalid("it is no base64"))?;
-        let document: Value =
-            serde_json::from_slice(&bytes).map_err(|_| invalid("Invalid JSON."))?;
+        Self::from_json(&bytes)
+    }
+
+    /// Reads a policy's JSON.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidPolicyDocument`].
+    pub fn from_json(json: &[u8]) -> Result<Self, Refusal> {
+        let invalid = Refusal::InvalidPolicyDocument;
+        let document: Value = serde_json::from_slice(json).map_err(|_| invalid("Invalid JSON."))?;
         let Value::Object(document) = document else { return Err(invalid("Invalid JSON.")) };
         // The names of the two members are not told apart by case.
         let member = |name: &str| {
