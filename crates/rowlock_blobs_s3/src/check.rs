@@ -79,13 +79,16 @@ async fn try_to_write(store: &Inner) -> Result<(), Failure> {
 }
 
 fn name(failure: Failure) -> Problem {
-    let Failure { status, code, detail, date, region } = failure;
+    let Failure { status, code, coded, detail, date, region } = failure;
     match code.as_str() {
         failure::UNREACHABLE | failure::TIMEOUT => Problem::Endpoint(detail),
-        failure::UNREADABLE => Problem::NotS3(match status {
-            Some(status) => format!("status {status}"),
-            None => "no answer that makes sense".to_owned(),
-        }),
+        // The list's answer has a body, and S3's has a code in it; only redirects may lack both.
+        _ if code == failure::UNREADABLE || status.is_some() && !coded && region.is_none() => {
+            Problem::NotS3(match status {
+                Some(status) => format!("status {status}"),
+                None => "no answer that makes sense".to_owned(),
+            })
+        }
         failure::NO_CREDENTIALS => Problem::AccessKey("there is none".to_owned()),
         "NoSuchBucket" | "NotFound" => Problem::Bucket,
         "InvalidAccessKeyId" | "ExpiredToken" | "InvalidToken" | "InvalidClientTokenId" => {
@@ -98,8 +101,9 @@ fn name(failure: Failure) -> Problem {
         | "IllegalLocationConstraintException"
         | "InvalidRegion" => Problem::Region(region),
         "RequestTimeTooSkewed" => Problem::Clock(date),
-        // Garage puts a wrong region or a foreign key into these.
+        // Garage says these so.
         "AccessDenied" if detail.contains("No such key") => Problem::AccessKey(code),
+        "AccessDenied" if detail.contains("nvalid signature") => Problem::Secret,
         "AccessDenied" => Problem::Denied,
         _ => {
             let status = status.map(|status| format!(", status {status}")).unwrap_or_default();
@@ -117,6 +121,7 @@ mod tests {
         let failure = |code: &str| Failure {
             status: Some(400),
             code: code.into(),
+            coded: true,
             detail: "detail".into(),
             date: Some("Tue, 24 Nov 2026 08:00:00 GMT".into()),
             region: Some("eu-west-1".into()),

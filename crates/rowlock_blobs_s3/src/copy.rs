@@ -3,7 +3,7 @@
 use crate::encode::copy_source;
 use crate::failure::Failure;
 use crate::layout::checked;
-use crate::multipart::{self, bare, long_work};
+use crate::multipart::{self, long_work};
 use crate::retry::retrying;
 use crate::store::Inner;
 use aws_sdk_s3::types::MetadataDirective;
@@ -41,11 +41,12 @@ pub(crate) async fn whole(
             .set_cache_control(attributes.cache_control.clone())
             .customize()
             .config_override(long_work());
-        async move { request.send().await.map_err(Failure::from) }
-    })
-    .await
-    .map_err(|failure| failure.error(DOING))?;
-    Ok(bare(copied.copy_object_result().and_then(|result| result.e_tag())))
+        async move {
+            let answer = request.send().await?;
+            Failure::unless_tagged(answer.copy_object_result().and_then(|it| it.e_tag()))
+        }
+    });
+    copied.await.map_err(|failure| failure.error(DOING))
 }
 
 /// Copies a range of a blob as a part and returns the part's entity tag.
@@ -70,11 +71,12 @@ pub(crate) async fn part(
             .copy_source_range(format!("bytes={}-{last}", range.start))
             .customize()
             .config_override(long_work());
-        async move { request.send().await.map_err(Failure::from) }
-    })
-    .await
-    .map_err(|failure| failure.error(DOING))?;
-    Ok(bare(copied.copy_part_result().and_then(|result| result.e_tag())))
+        async move {
+            let answer = request.send().await?;
+            Failure::unless_tagged(answer.copy_part_result().and_then(|it| it.e_tag()))
+        }
+    });
+    copied.await.map_err(|failure| failure.error(DOING))
 }
 
 async fn by_parts(

@@ -78,6 +78,7 @@ async fn batch(store: &Inner, keys: &[(usize, String)]) -> Vec<(usize, Failure)>
         let failure = Failure {
             status: None,
             code: error.code().unwrap_or("an unnamed error").to_owned(),
+            coded: true,
             detail: error.message().unwrap_or_default().to_owned(),
             date: None,
             region: None,

@@ -13,6 +13,9 @@ pub(crate) struct Failure {
     pub(crate) status: Option<u16>,
     /// The service's error code, or our own word where there was none.
     pub(crate) code: String,
+    /// Whether the code is the service's own word: answers to HEAD have none, and what speaks no
+    /// S3 has none either.
+    pub(crate) coded: bool,
     /// What was said, for the operator.
     pub(crate) detail: String,
     /// The `Date` of the answer.
@@ -68,7 +71,16 @@ const OPERATORS: &[&str] = &[
 
 impl Failure {
     fn of(code: &str, detail: String) -> Self {
-        Self { status: None, code: code.to_owned(), detail, date: None, region: None }
+        Self { status: None, code: code.to_owned(), detail, coded: false, date: None, region: None }
+    }
+
+    /// The entity tag of what was written, without quotes. Every service gives one: an answer
+    /// without it came from something else, and nothing was written.
+    pub(crate) fn unless_tagged(etag: Option<&str>) -> Result<String, Self> {
+        match etag.map(|etag| etag.trim_matches('"')) {
+            Some(etag) if !etag.is_empty() => Ok(etag.to_owned()),
+            _ => Err(Self::of(UNREADABLE, "no entity tag".to_owned())),
+        }
     }
 
     /// Whether the same request may succeed the next time.
@@ -130,6 +142,7 @@ where
                 let answer = context.raw();
                 let status = answer.status().as_u16();
                 let header = |name| answer.headers().get(name).map(str::to_owned);
+                let coded = context.err().code().is_some();
                 let code = match context.err().code() {
                     Some(code) => code.to_owned(),
                     // Answers to HEAD have no body: all there is is the status.
@@ -143,7 +156,8 @@ where
                 };
                 let region = header("x-amz-bucket-region").or_else(|| named_region(&detail));
                 let message = context.err().message().unwrap_or_default().to_owned();
-                Self { status: Some(status), code, detail: message, date: header("date"), region }
+                let (status, date) = (Some(status), header("date"));
+                Self { status, code, coded, detail: message, date, region }
             }
             SdkError::ResponseError(context) => Self {
                 status: Some(context.raw().status().as_u16()),

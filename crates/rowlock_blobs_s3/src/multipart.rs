@@ -6,7 +6,6 @@ use crate::read;
 use crate::retry::retrying;
 use crate::store::{Inner, LONG_WORK};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::operation::complete_multipart_upload::CompleteMultipartUploadOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use base64::Engine;
@@ -81,11 +80,9 @@ pub(crate) async fn put_part(
             .content_length(length)
             .content_md5(STANDARD.encode(md5))
             .body(piece.body());
-        async move { request.send().await.map_err(Failure::from) }
-    })
-    .await
-    .map_err(|failure| failure.error("sending a part"))?;
-    Ok(bare(sent.e_tag()))
+        async move { Failure::unless_tagged(request.send().await?.e_tag()) }
+    });
+    sent.await.map_err(|failure| failure.error("sending a part"))
 }
 
 /// What parts were joined into.
@@ -113,7 +110,7 @@ pub(crate) async fn complete(
         return Ok(Joined { size, etag });
     }
     match join(store, key, id, parts).await {
-        Ok(joined) => Ok(Joined { size, etag: bare(joined.e_tag()) }),
+        Ok(etag) => Ok(Joined { size, etag }),
         Err(failure) if failure.code == "NoSuchUpload" || failure.status == Some(404) => {
             match read::head(store, key).await {
                 Ok(found) if found.size == size => Ok(Joined { size, etag: found.etag }),
@@ -144,17 +141,12 @@ async fn put_empty(
             .set_content_type(attributes.content_type.clone())
             .set_cache_control(attributes.cache_control.clone())
             .body(ByteStream::from_static(b""));
-        async move { request.send().await.map_err(Failure::from) }
+        async move { Failure::unless_tagged(request.send().await?.e_tag()) }
     });
-    Ok(bare(put.await?.e_tag()))
+    put.await
 }
 
-async fn join(
-    store: &Inner,
-    key: &str,
-    id: &str,
-    parts: &[&PartInfo],
-) -> Result<CompleteMultipartUploadOutput, Failure> {
+async fn join(store: &Inner, key: &str, id: &str, parts: &[&PartInfo]) -> Result<String, Failure> {
     let parts = parts
         .iter()
         .map(|part| {
@@ -175,7 +167,7 @@ async fn join(
             .multipart_upload(list.clone())
             .customize()
             .config_override(long_work());
-        async move { request.send().await.map_err(Failure::from) }
+        async move { Failure::unless_tagged(request.send().await?.e_tag()) }
     })
     .await
 }

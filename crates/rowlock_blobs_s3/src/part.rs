@@ -85,8 +85,9 @@ impl PartWriter {
             .content_length(i64::try_from(length).unwrap_or(i64::MAX))
             .body(body);
         tokio::spawn(async move {
-            let sent = request.send().await.map_err(|e| Failure::from(e).error(DOING))?;
-            Ok(multipart::bare(sent.e_tag()))
+            let sent = request.send().await.map_err(Failure::from);
+            let tag = sent.and_then(|sent| Failure::unless_tagged(sent.e_tag()));
+            tag.map_err(|failure| failure.error(DOING))
         })
     }
 

@@ -45,7 +45,14 @@ mod tests {
     use super::*;
 
     fn failure(code: &str, status: Option<u16>) -> Failure {
-        Failure { status, code: code.into(), detail: String::new(), date: None, region: None }
+        Failure {
+            status,
+            code: code.into(),
+            detail: String::new(),
+            coded: false,
+            date: None,
+            region: None,
+        }
     }
 
     async fn count(failure: Failure, takes: Duration) -> u32 {

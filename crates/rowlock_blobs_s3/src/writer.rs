@@ -144,8 +144,9 @@ impl Writer {
             .content_length(i64::try_from(length).unwrap_or(i64::MAX))
             .body(body);
         Sending(tokio::spawn(async move {
-            let sent = request.send().await.map_err(|e| Failure::from(e).error(DOING))?;
-            Ok(multipart::bare(sent.e_tag()))
+            let sent = request.send().await.map_err(Failure::from);
+            let tag = sent.and_then(|sent| Failure::unless_tagged(sent.e_tag()));
+            tag.map_err(|failure| failure.error(DOING))
         }))
     }
 
@@ -179,7 +180,7 @@ impl Writer {
                     .set_checksum_crc32(crc32.clone())
                     .set_content_md5(md5.clone())
                     .body(held.body());
-                async move { request.send().await.map_err(Failure::from) }
+                async move { Failure::unless_tagged(request.send().await?.e_tag()) }
             });
             match put.await {
                 Ok(_) => return Ok(()),
@@ -216,8 +217,9 @@ impl Upload {
             .content_length(i64::try_from(length).unwrap_or(i64::MAX))
             .body(body);
         Sending(tokio::spawn(async move {
-            let sent = request.send().await.map_err(|e| Failure::from(e).error(DOING))?;
-            Ok(multipart::bare(sent.e_tag()))
+            let sent = request.send().await.map_err(Failure::from);
+            let tag = sent.and_then(|sent| Failure::unless_tagged(sent.e_tag()));
+            tag.map_err(|failure| failure.error(DOING))
         }))
     }
 

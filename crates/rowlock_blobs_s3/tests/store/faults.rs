@@ -1,0 +1,215 @@
+//! What a failing network does to reads and writes: they succeed, or fail in time, and never give
+//! other bytes than were written.
+
+use crate::proxy::{BARE_502, Fault, INTERNAL, NONSENSE, Proxy, SLOW_DOWN};
+use crate::servers::{Server, garage, moto, open, settings};
+use rowlock_blobs::{BlobStore, Error, suite};
+use rowlock_blobs_s3::{Limits, S3Settings, S3Store};
+use std::time::Duration;
+
+const PART: usize = 5 << 20;
+const BUCKET: &str = "fault-bucket";
+
+struct Bench {
+    proxy: Proxy,
+    store: S3Store,
+    _server: Server,
+}
+
+/// A store behind the proxy whose patience is short.
+async fn bench(change: impl FnOnce(S3Settings) -> S3Settings) -> Bench {
+    let server = match garage() {
+        Some(server) => server,
+        None => moto().await,
+    };
+    let proxy = Proxy::start(server.port).await;
+    let limits = Limits {
+        connect: Duration::from_secs(5),
+        first_byte: Duration::from_secs(3),
+        progress: Duration::from_secs(3),
+    };
+    let store = open(change(S3Settings { limits, ..settings(proxy.port) })).await;
+    Bench { proxy, store, _server: server }
+}
+
+/// Whatever is decided is decided within this time: the store's own limits are far shorter.
+async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), work).await.expect("no answer in time")
+}
+
+async fn uploads_left(bench: &Bench, blob: &rowlock_blobs::BlobKey) -> usize {
+    bench.proxy.next([]);
+    bench.store.remove_unfinished(blob).await.unwrap();
+    bench.proxy.seen().iter().filter(|request| request.starts_with("DELETE")).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_go_on_where_they_broke_off() {
+    let bench = bench(|it| it).await;
+    let (blob, bytes) = (suite::blob(BUCKET, "read"), suite::pattern(3_000_000));
+    suite::put(&bench.store, &blob, &bytes, 300_000).await;
+    let size = bytes.len() as u64;
+    for faults in [
+        vec![Fault::Delay(Duration::from_millis(300))],
+        vec![Fault::Reset, SLOW_DOWN, INTERNAL],
+        vec![BARE_502, Fault::LoseAnswer],
+        vec![Fault::Truncate(0), Fault::Truncate(1), Fault::Truncate(1_000_000), SLOW_DOWN],
+        vec![Fault::Truncate(2_999_999), Fault::Reset],
+        vec![Fault::Stall(700_000)],
+        vec![Fault::Hang],
+    ] {
+        let hangs = matches!(faults[0], Fault::Hang);
+        bench.proxy.next(faults.clone());
+        let read = in_time(suite::get(&bench.store, &blob, size, 0..size)).await;
+        if hangs {
+            // The time in which a client has to hear something is over.
+            assert!(matches!(read, Err(Error::Unavailable { .. })), "{read:?}");
+        } else {
+            assert!(read.unwrap() == bytes, "other bytes after {faults:?}");
+        }
+        assert!(bench.proxy.is_through(), "{faults:?}");
+        // A small range is read whole before it is answered.
+        if !hangs && !matches!(faults[0], Fault::Stall(_) | Fault::Truncate(_)) {
+            bench.proxy.next(faults.clone());
+            let read = in_time(suite::get(&bench.store, &blob, size, 5..100_005)).await.unwrap();
+            assert!(read == bytes.slice(5..100_005), "other bytes after {faults:?}");
+        }
+    }
+    // Something else under the same address is no blob.
+    bench.proxy.next([NONSENSE]);
+    let other = in_time(suite::get(&bench.store, &blob, size, 0..size)).await;
+    assert!(matches!(other, Err(Error::WrongLength { found: 14, .. })), "{other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_succeed_or_leave_nothing() {
+    let bench = bench(|it| it).await;
+    // One PUT, and three parts.
+    for size in [100_000, 2 * PART + 1000] {
+        let bytes = suite::pattern(size);
+        for fault in [Fault::Reset, SLOW_DOWN, INTERNAL, BARE_502, Fault::LoseAnswer] {
+            // At each request of the write in turn.
+            for at in 0..if size > PART { 5 } else { 1 } {
+                let blob = suite::blob(BUCKET, "write");
+                let quiet = std::iter::repeat_n(Fault::None, at);
+                bench.proxy.next(quiet.chain([fault.clone()]));
+                let written = in_time(write(&bench.store, &blob, &bytes)).await;
+                let seen = bench.proxy.seen();
+                assert!(written.is_ok(), "{fault:?} at {at}: {written:?} {seen:?}");
+                assert!(bench.proxy.is_through(), "{fault:?} at {at}");
+                let read = suite::get(&bench.store, &blob, size as u64, 0..size as u64).await;
+                assert!(read.unwrap() == bytes, "other bytes after {fault:?} at {at}");
+                assert_eq!(uploads_left(&bench, &blob).await, 0, "{fault:?} at {at}");
+                bench.store.delete(&[blob]).await.remove(0).unwrap();
+            }
+        }
+    }
+    // An answer that is none is not believed.
+    let (blob, bytes) = (suite::blob(BUCKET, "nonsense"), suite::pattern(2 * PART));
+    bench.proxy.next([NONSENSE, Fault::None, Fault::None, NONSENSE]);
+    in_time(suite::put(&bench.store, &blob, &bytes, 300_000)).await;
+    let read = suite::get(&bench.store, &blob, bytes.len() as u64, 0..bytes.len() as u64).await;
+    assert!(read.unwrap() == bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_stays_away_is_told_in_time() {
+    let bench = bench(|it| it).await;
+    let blob = suite::blob(BUCKET, "away");
+    let bytes = suite::pattern(PART + 1);
+    let few = bytes.slice(..10);
+    for fault in [Fault::Reset, Fault::Hang, SLOW_DOWN, INTERNAL, BARE_502] {
+        bench.proxy.always(fault.clone());
+        let away = |result: Result<(), Error>, what| {
+            assert!(matches!(result, Err(Error::Unavailable { .. })), "{what}: {result:?}");
+        };
+        let (read, head, small, large, deleted) = in_time(async {
+            tokio::join!(
+                suite::get(&bench.store, &blob, 10, 0..10),
+                bench.store.head(&blob),
+                write(&bench.store, &blob, &few),
+                write(&bench.store, &blob, &bytes),
+                bench.store.delete(std::slice::from_ref(&blob)),
+            )
+        })
+        .await;
+        away(read.map(drop), "read");
+        away(head.map(drop), "head");
+        away(small, "small write");
+        away(large, "large write");
+        away(deleted.into_iter().next().unwrap(), "delete");
+    }
+    // It comes back, and so does everything else.
+    bench.proxy.next([]);
+    suite::put(&bench.store, &blob, &bytes, 300_000).await;
+    assert_eq!(bench.store.head(&blob).await.unwrap(), bytes.len() as u64);
+}
+
+async fn write(
+    store: &S3Store,
+    blob: &rowlock_blobs::BlobKey,
+    bytes: &bytes::Bytes,
+) -> Result<(), Error> {
+    let mut writer = store.writer(blob, &suite::attributes(), Some(bytes.len() as u64));
+    for at in (0..bytes.len()).step_by(300_000) {
+        writer.write(bytes.slice(at..bytes.len().min(at + 300_000))).await?;
+    }
+    writer.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_pass_through_fail_whole() {
+    let bench = bench(|it| S3Settings { buffer_budget: 0, ..it }).await;
+    for size in [100_000, 2 * PART] {
+        let (blob, bytes) = (suite::blob(BUCKET, "pass"), suite::pattern(size));
+        // They cannot be sent again: the client has to.
+        let at = usize::from(size > PART);
+        bench.proxy.next(std::iter::repeat_n(Fault::None, at).chain([Fault::Reset]));
+        let failed = in_time(write(&bench.store, &blob, &bytes)).await;
+        assert!(matches!(failed, Err(Error::Unavailable { .. })), "{failed:?}");
+        assert!(matches!(bench.store.head(&blob).await, Err(Error::NotFound)));
+        in_time(write(&bench.store, &blob, &bytes)).await.unwrap();
+        let read = suite::get(&bench.store, &blob, size as u64, 0..size as u64).await;
+        assert!(read.unwrap() == bytes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_deletion_has_its_own_answer() {
+    let bench = bench(|it| it).await;
+    let blobs = [suite::blob(BUCKET, "one"), suite::blob(BUCKET, "two"), suite::blob(BUCKET, "x")];
+    for blob in &blobs {
+        suite::put(&bench.store, blob, &suite::pattern(5), 5).await;
+    }
+    let key = format!("ten/{BUCKET}/two/{}", blobs[1].version.unwrap());
+    let body = format!(
+        "<DeleteResult><Error><Key>{key}</Key><Code>InternalError</Code><Message>no</Message></Error></DeleteResult>"
+    );
+    bench.proxy.next([Fault::Answer(200, body.leak())]);
+    let answers = bench.store.delete(&blobs).await;
+    assert!(answers[0].is_ok() && answers[2].is_ok());
+    assert!(matches!(answers[1], Err(Error::Unavailable { .. })), "{:?}", answers[1]);
+    // A service without batches gets one request for each.
+    let unknown = "<Error><Code>NotImplemented</Code><Message>no</Message></Error>";
+    bench.proxy.next([Fault::Answer(501, unknown)]);
+    for answer in bench.store.delete(&blobs).await {
+        answer.unwrap();
+    }
+    for blob in &blobs {
+        assert!(matches!(bench.store.head(blob).await, Err(Error::NotFound)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checksums_are_given_up_where_they_are_refused() {
+    let bench = bench(|it| it).await;
+    let (blob, bytes) = (suite::blob(BUCKET, "sum"), suite::pattern(1000));
+    let refusal =
+        "<Error><Code>InvalidRequest</Code><Message>x-amz-checksum is unknown</Message></Error>";
+    bench.proxy.next([Fault::Answer(400, refusal)]);
+    suite::put(&bench.store, &blob, &bytes, 1000).await;
+    assert_eq!(bench.proxy.seen().len(), 2, "{:?}", bench.proxy.seen());
+    suite::put(&bench.store, &blob, &bytes, 1000).await;
+    assert_eq!(bench.proxy.seen().len(), 3, "not asked again");
+    assert!(suite::get(&bench.store, &blob, 1000, 0..1000).await.unwrap() == bytes);
+}
