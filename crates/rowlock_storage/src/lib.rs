@@ -51,8 +51,8 @@ pub use open::{Access, OpenedObject};
 pub use read::{FOLDER_PLACEHOLDER, Object};
 pub use receive::{Expected, TrailerChecks, UploadStream};
 pub use rowlock_blobs::BlobBody;
-pub use rowlock_catalog::Error as CatalogError;
 pub use rowlock_catalog::{BucketChanges, BucketDetails, BucketFilter, BucketOrder};
+pub use rowlock_catalog::{Error as CatalogError, SqlState};
 pub use rowlock_catalog::{
     FolderOrder, FolderRequest, FullRow, PageOrder, PageRequest, SearchEntry,
 };

@@ -275,6 +275,11 @@ fn of_catalog(error: &CatalogError) -> RestError {
             )
         }
         "23503" => RestError::no_such_relation(),
+        // Only waits for an object's lock end so; rows are asked for without waiting.
+        "55P03" if message.contains("lock timeout") => {
+            RestError::new(503, "LockTimeout", "acquiring lock timeout")
+                .named("acquiring_lock_timeout")
+        }
         "55P03" => RestError::new(423, "ResourceLocked", "The resource is locked"),
         "57014" => timeout(),
         "25006" => RestError::new(
@@ -348,6 +353,22 @@ mod tests {
         ] {
             assert_eq!(render(error).await.0, wanted);
         }
+    }
+
+    #[test]
+    fn locks_of_objects_and_of_rows_are_told_apart() {
+        let of = |message: &str| {
+            let error = CatalogError::Database {
+                state: rowlock_storage::SqlState::LOCK_NOT_AVAILABLE,
+                message: message.to_owned(),
+                detail: None,
+                constraint: None,
+                in_user_code: false,
+            };
+            of_catalog(&error).code()
+        };
+        assert_eq!(of("canceling statement due to lock timeout"), "LockTimeout");
+        assert_eq!(of("could not obtain lock on row in relation \"objects\""), "ResourceLocked");
     }
 
     #[tokio::test]

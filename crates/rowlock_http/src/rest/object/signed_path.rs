@@ -18,10 +18,9 @@ pub(super) fn signed_path(area: &str, bucket: &str, key: &str, token: &str) -> S
 /// # Errors
 /// InvalidRequest where there is none.
 pub(super) fn token(request: &RestRequest) -> Result<&str, RestError> {
-    request
-        .query
-        .get("token")
-        .or_else(|| request.query.last_ending("?token"))
+    let found = request.query.get("token").or_else(|| request.query.last_ending("?token"));
+    found
+        .map(|token| token.rsplit_once("?token=").map_or(token, |(_, token)| token))
         .filter(|token| !token.is_empty())
         .ok_or_else(|| RestError::invalid("querystring must have required property 'token'"))
 }
@@ -84,6 +83,7 @@ mod tests {
     fn tokens_behind_a_keys_question_mark() {
         assert_eq!(token(&request_to("b", "k", "download&token=t")).unwrap(), "t");
         assert_eq!(token(&request_to("b", "a", "b.txt?token=t")).unwrap(), "t");
+        assert_eq!(token(&request_to("b", "a", "token=key?token=t")).unwrap(), "t");
         for query in ["", "token=", "x?token="] {
             assert!(token(&request_to("b", "k", query)).is_err(), "{query}");
         }
