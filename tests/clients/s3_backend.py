@@ -1,0 +1,169 @@
+"""The server with its objects in an S3 service: the client suites over it, its layout there, and what it says when something is wrong."""
+import hashlib
+import json
+import urllib.request
+
+import boto3_access
+import boto3_integrity
+import boto3_lists
+import boto3_multipart
+import boto3_objects
+from harness import CASES, Failure, Server, case, contains, finish, free_port, run_cases, same, true, wait_for
+from s3 import body, client, pattern, refused
+from store import BUCKET, KEY, SECRET, store
+
+SUITES = {'objects': boto3_objects, 'lists': boto3_lists, 'multipart': boto3_multipart, 'integrity': boto3_integrity, 'access': boto3_access}
+OWN = 'backend-bucket'
+
+
+class Stage:
+    """What the cases of this file get."""
+    log_path = None
+
+    def __init__(self, service, server):
+        self.service, self.server = service, server
+
+
+def health(server, role='service_role'):
+    token = server.command('token', '--role', role)
+    request = urllib.request.Request(server.url + '/health', headers={'authorization': 'Bearer ' + token})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def prefix(server):
+    return f"{server.keys.get('STORAGE_TENANT_ID') or server.keys.get('TENANT_ID') or 'storage-single-tenant'}/{OWN}/"
+
+
+@case
+def files_lie_under_tenant_bucket_name_and_version(stage):
+    s3 = client(stage.server)
+    s3.create_bucket(Bucket=OWN)
+    s3.put_object(Bucket=OWN, Key='d/ü ?&.txt', Body=b'hello', ContentType='text/x-own', CacheControl='max-age=7')
+    version = stage.server.sql(f"select version from storage.objects where bucket_id = '{OWN}'")
+    same(stage.service.keys(prefix(stage.server)), [f'{prefix(stage.server)}d/ü ?&.txt/{version}'], 'keys in the service')
+    there = stage.service.client().get_object(Bucket=BUCKET, Key=f'{prefix(stage.server)}d/ü ?&.txt/{version}')
+    same((there['Body'].read(), there['ContentType'], there['CacheControl']), (b'hello', 'text/x-own', 'max-age=7'), 'the object there')
+
+
+@case
+def what_was_put_there_by_hand_is_served(stage):
+    s3, there, data = client(stage.server), stage.service.client(), pattern(300_000, 'hand')
+    version = '8556a18b-0258-4c57-a46a-3ab841478cbf'
+    tag = '"' + hashlib.md5(data).hexdigest() + '"'
+    for name, path, column in (('by/hand.bin', f'by/hand.bin/{version}', f"'{version}'"), ('legacy.bin', 'legacy.bin', 'null')):
+        there.put_object(Bucket=BUCKET, Key=prefix(stage.server) + path, Body=data)
+        metadata = json.dumps({'eTag': tag, 'size': len(data), 'mimetype': 'application/x-hand', 'cacheControl': 'no-cache', 'contentLength': len(data)})
+        stage.server.sql(f"insert into storage.objects (bucket_id, name, version, metadata) values ('{OWN}', '{name}', {column}, '{metadata}')")
+        got = s3.get_object(Bucket=OWN, Key=name)
+        same((body(got), got['ContentType'], got['ETag']), (data, 'application/x-hand', tag), name)
+        s3.delete_object(Bucket=OWN, Key=name)
+
+
+@case
+def large_uploads_keep_their_digest_and_leave_no_parts(stage):
+    s3, data = client(stage.server), pattern(40 * 1024 * 1024 + 3, 'large')
+    tag = s3.put_object(Bucket=OWN, Key='large', Body=data)['ETag']
+    same(tag, '"' + hashlib.md5(data).hexdigest() + '"', 'ETag')
+    true(body(s3.get_object(Bucket=OWN, Key='large')) == data, 'bytes differ')
+    same(body(s3.get_object(Bucket=OWN, Key='large', Range='bytes=16777210-16777225')), data[16777210:16777226], 'range over a seam')
+    s3.copy_object(Bucket=OWN, Key='large copy', CopySource={'Bucket': OWN, 'Key': 'large'})
+    same(s3.head_object(Bucket=OWN, Key='large copy')['ETag'], tag, 'ETag of the copy')
+    true(body(s3.get_object(Bucket=OWN, Key='large copy')) == data, 'bytes of the copy differ')
+    same(stage.service.uploads(), [], 'unfinished uploads')
+
+
+@case
+def deleted_objects_take_their_siblings_along(stage):
+    s3, there = client(stage.server), stage.service.client()
+    for key in [key['Key'] for key in s3.list_objects_v2(Bucket=OWN).get('Contents', [])]:
+        s3.delete_object(Bucket=OWN, Key=key)
+    s3.put_object(Bucket=OWN, Key='gone', Body=b'x')
+    path = stage.service.keys(prefix(stage.server) + 'gone/')[0]
+    for ending in ('.info', '.part'):
+        there.put_object(Bucket=BUCKET, Key=path + ending, Body=b'{}')
+    s3.delete_object(Bucket=OWN, Key='gone')
+    wait_for('the deletions', lambda: not stage.service.keys(prefix(stage.server)), 30)
+
+
+@case
+def nothing_is_left_of_what_was_never_committed(stage):
+    same(stage.service.keys(prefix(stage.server)), [], 'keys in the service')
+    same(int(stage.server.sql('select count(*) from rowlock.rowlock_pending')), 0, 'begun writes in the ledger')
+
+
+@case
+def a_store_that_is_down_costs_no_more_than_the_answers(stage):
+    s3, there = client(stage.server), stage.service
+    s3.put_object(Bucket=OWN, Key='stays', Body=b'stays')
+    s3.put_object(Bucket=OWN, Key='goes', Body=b'goes')
+    same(health(stage.server), {'healthy': True}, 'health')
+    durable = hasattr(there, 'program')
+    there.stop()
+    same(refused(lambda: s3.get_object(Bucket=OWN, Key='stays'))[:2], ('ServiceUnavailable', 503), 'reading')
+    same(refused(lambda: s3.put_object(Bucket=OWN, Key='new', Body=b'x'))[:2], ('ServiceUnavailable', 503), 'writing')
+    same(s3.head_object(Bucket=OWN, Key='stays')['ContentLength'], 5, 'HEAD needs the row alone')
+    s3.delete_object(Bucket=OWN, Key='goes')
+    wait_for('health to notice', lambda: not health(stage.server)['healthy'], 20)
+    told = health(stage.server)
+    contains(' '.join(told['problems']), 'GLOBAL_S3_ENDPOINT: the store cannot be reached', 'health to the service role')
+    same(health(stage.server, 'anon'), {'healthy': False}, 'health to others')
+    there.start()
+    wait_for('health to come back', lambda: health(stage.server)['healthy'], 30)
+    s3.put_object(Bucket=OWN, Key='new', Body=b'y')
+    same(body(s3.get_object(Bucket=OWN, Key='new')), b'y', 'after the return')
+    if durable:
+        same(body(s3.get_object(Bucket=OWN, Key='stays')), b'stays', 'an object from before')
+        wait_for('the deletion that was put off', lambda: not there.keys(prefix(stage.server) + 'goes'), 60)
+
+
+@case
+def what_is_wrong_is_said_in_one_sentence(stage):
+    # moto checks no keys; what a checking service says is Garage's part.
+    durable = hasattr(stage.service, 'program')
+    wrong = {
+        'GLOBAL_S3_ENDPOINT: the store cannot be reached': {'GLOBAL_S3_ENDPOINT': f'http://127.0.0.1:{free_port()}'},
+        'GLOBAL_S3_ENDPOINT: what answers at the endpoint is no S3': {'GLOBAL_S3_ENDPOINT': stage.server.url},
+        'GLOBAL_S3_BUCKET: the store has no such bucket': {'GLOBAL_S3_BUCKET': 'no-such-bucket'},
+    }
+    if durable:
+        wrong |= {
+            'AWS_ACCESS_KEY_ID: ': {'AWS_ACCESS_KEY_ID': KEY[:-1] + '0'},
+            'AWS_SECRET_ACCESS_KEY: the secret': {'AWS_SECRET_ACCESS_KEY': SECRET[:-1] + '0'},
+            'REGION: the store is in ': {'REGION': 'elsewhere'},
+        }
+    passed = []
+    for sentence, change in wrong.items():
+        with Server(env=stage.service.environment(**change)) as server:
+            log = server.log_path.read_text()
+            if not any(sentence in line and 'ERROR' in line for line in log.splitlines()):
+                passed.append(f'{change}: no {sentence!r} in {[l for l in log.splitlines() if "ERROR" in l or "WARN" in l]}')
+                continue
+            told = health(server)
+            contains(' '.join(told.get('problems', [])), sentence, 'health')
+            true(SECRET[:-1] not in log, 'the log shows the secret')
+    same(passed, [], 'sentences')
+
+
+def run():
+    passed = failed = 0
+    for label, suite in {**SUITES, 'own': None}.items():
+        # A server of its own for each: the suites expect to find nothing.
+        with store() as service, Server(env=service.environment(ROWLOCK_BLOB_GRACE='1')) as server:
+            if suite is None:
+                counts = run_cases(Stage(service, server), [c for c in CASES if c.__module__ == '__main__'])
+            else:
+                counts = run_cases(server, [c for c in CASES if c.__module__ == suite.__name__], f'{label}: ')
+            if counts[1]:
+                server.show_log(20)
+        passed, failed = passed + counts[0], failed + counts[1]
+    return passed, failed
+
+
+if __name__ == '__main__':
+    try:
+        counts = run()
+    except Failure as failure:
+        print(f'FAILED: {failure}')
+        counts = (0, 1)
+    finish(*counts)
