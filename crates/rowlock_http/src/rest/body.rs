@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -14,6 +15,10 @@ use rowlock_storage::{BodyError, UploadStream};
 
 use super::error::RestError;
 use crate::server::{is_stalled, refuse_early};
+
+/// A body of so many bytes is taken for the sake of its connection, if it comes in so short a time.
+const SMALL: u64 = 64 * 1024;
+const SHORT: Duration = Duration::from_secs(1);
 
 /// Why a body could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -59,8 +64,18 @@ impl RequestBody {
     }
 
     /// Finishes an answer: one to a body that was not read to its end ends the connection.
-    pub(crate) fn answer(self, response: Response<Body>) -> Response<Body> {
+    /// SDKs send small bodies that no operation reads: these are taken, so that the connection
+    /// lives on.
+    pub(crate) async fn answer(mut self, response: Response<Body>) -> Response<Body> {
         let refused = response.status().as_u16() >= 400;
+        if !refused && self.body.is_some() && self.length.is_some_and(|length| length <= SMALL) {
+            let mut frames = self.take();
+            let rest = async { while let Some(Ok(_)) = frames.next().await {} };
+            if tokio::time::timeout(SHORT, rest).await.is_err() {
+                return closing(response);
+            }
+            return response;
+        }
         match self.body {
             Some(unread) => refuse_early(unread, response),
             None if refused && !self.ended.load(Ordering::Relaxed) => closing(response),
@@ -131,14 +146,28 @@ mod tests {
 
     #[tokio::test]
     async fn refusals_end_connections_with_unread_bodies() {
-        assert!(closes(&body("x").answer(refusal())));
-        assert!(!closes(&body("").answer(refusal())));
+        assert!(closes(&body("x").answer(refusal()).await));
+        assert!(!closes(&body("").answer(refusal()).await));
         let mut half = body("x");
         drop(half.take());
-        assert!(closes(&half.answer(refusal())));
+        assert!(closes(&half.answer(refusal()).await));
         let mut whole = body("x");
         assert_eq!(whole.whole(9).await.unwrap(), "x");
-        assert!(!closes(&whole.answer(refusal())));
+        assert!(!closes(&whole.answer(refusal()).await));
+    }
+
+    #[tokio::test]
+    async fn small_unread_bodies_keep_their_connection() {
+        let announced = |length: &'static str, body: Body| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static(length));
+            RequestBody::new(body, &headers)
+        };
+        let good = || Response::new(Body::empty());
+        assert!(!closes(&announced("2", Body::from("{}")).answer(good()).await));
+        let slow = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+        assert!(closes(&announced("2", slow).answer(good()).await));
+        assert!(closes(&announced("70000", Body::from(vec![0; 70_000])).answer(good()).await));
     }
 
     #[tokio::test]

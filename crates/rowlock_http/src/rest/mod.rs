@@ -87,7 +87,7 @@ impl RestService {
             Err(error) => Err(error),
         };
         let response = answer.unwrap_or_else(|error| error.into_response(&at.request_id));
-        body.answer(response)
+        body.answer(response).await
     }
 
     async fn dispatch(
