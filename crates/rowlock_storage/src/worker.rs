@@ -33,6 +33,16 @@ enum Done {
     Later(&'static str),
 }
 
+/// What is known of the blob that a row named.
+enum Proof {
+    /// No row names it any more.
+    Gone(BlobKey),
+    /// A row names it, or there can be none.
+    NoBlob,
+    /// The database's answer proves nothing.
+    Missing,
+}
+
 impl Storage {
     /// Hands a blob without a row to the worker, to be looked at after `patience`.
     pub(crate) fn discard(&self, blob: BlobKey, patience: Duration) {
@@ -173,6 +183,7 @@ impl Storage {
                 }
             }
         }
+        let (mut proofs, mut proved) = (Vec::new(), Vec::new());
         for ((bucket, _), rows) in blobs {
             let Ok(bucket) = BucketName::existing(&bucket) else {
                 // Such a bucket has no folder: nothing can lie there.
@@ -181,12 +192,14 @@ impl Storage {
             };
             let named: Vec<_> =
                 rows.iter().map(|row| (row.name.clone(), row.version.clone())).collect();
-            let outcomes = self.delete_unless_alive(&bucket, &named).await?;
-            for (row, outcome) in rows.iter().zip(outcomes) {
-                match outcome {
-                    Done::Yes => finished.push(row.id),
-                    Done::Later(why) => failed.push((row.id, row.attempts, why)),
-                }
+            proofs.extend(self.prove(&bucket, &named).await?);
+            proved.extend(rows.iter().map(|row| (row.id, row.attempts)));
+        }
+        // All of them together: stores delete many in one request.
+        for ((id, attempts), done) in proved.into_iter().zip(self.delete_proved(proofs).await) {
+            match done {
+                Done::Yes => finished.push(id),
+                Done::Later(why) => failed.push((id, attempts, why)),
             }
         }
         if !finished.is_empty() {
@@ -221,6 +234,16 @@ impl Storage {
         bucket: &BucketName,
         rows: &[(String, Option<String>)],
     ) -> Result<Vec<Done>, Error> {
+        let proofs = self.prove(bucket, rows).await?;
+        Ok(self.delete_proved(proofs).await)
+    }
+
+    /// Which blobs no row names any more, all in one bucket and below one first segment.
+    async fn prove(
+        &self,
+        bucket: &BucketName,
+        rows: &[(String, Option<String>)],
+    ) -> Result<Vec<Proof>, Error> {
         let places: Vec<Place<'_>> =
             rows.iter().map(|(name, version)| Place::of(name, version.as_deref())).collect();
         let Some(first) = places.first() else { return Ok(Vec::new()) };
@@ -230,30 +253,44 @@ impl Storage {
             .catalog
             .live_rows(bucket.as_str(), first.first_segment(), &versions, or_none)
             .await?;
-        let Some(live) = live else {
-            return Ok(rows.iter().map(|_| Done::Later("absence is not proved")).collect());
-        };
+        let Some(live) = live else { return Ok(rows.iter().map(|_| Proof::Missing).collect()) };
         let live: HashSet<String> =
             live.iter().map(|row| Place::of(&row.name, row.version.as_deref()).path()).collect();
-        let mut blobs = Vec::new();
-        let mut outcomes = Vec::with_capacity(rows.len());
-        for ((name, version), place) in rows.iter().zip(&places) {
-            let alive = live.contains(&place.path());
-            let blob = if alive { None } else { blob_key(bucket, name, version.as_deref()) };
-            outcomes.push(blob.as_ref().map(|_| blobs.len()));
-            blobs.extend(blob);
-        }
-        let answers = self.blobs.delete(&blobs).await;
-        Ok(outcomes
-            .into_iter()
-            .map(|index| match index.and_then(|index| answers.get(index)) {
-                None | Some(Ok(())) => Done::Yes,
-                Some(Err(error)) => {
-                    tracing::warn!(%bucket, %error, "a blob could not be deleted");
-                    Done::Later("the blob store failed")
-                }
+        let proof = |((name, version), place): (&(String, Option<String>), &Place<'_>)| {
+            if live.contains(&place.path()) {
+                return Proof::NoBlob;
+            }
+            blob_key(bucket, name, version.as_deref()).map_or(Proof::NoBlob, Proof::Gone)
+        };
+        Ok(rows.iter().zip(&places).map(proof).collect())
+    }
+
+    /// Deletes what is proved to be nobody's.
+    async fn delete_proved(&self, proofs: Vec<Proof>) -> Vec<Done> {
+        let gone: Vec<BlobKey> = proofs
+            .iter()
+            .filter_map(|proof| match proof {
+                Proof::Gone(blob) => Some(blob.clone()),
+                Proof::NoBlob | Proof::Missing => None,
             })
-            .collect())
+            .collect();
+        let answers = if gone.is_empty() { Vec::new() } else { self.blobs.delete(&gone).await };
+        if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
+            let failed = answers.iter().filter(|answer| answer.is_err()).count();
+            tracing::warn!(failed, %error, "blobs could not be deleted yet");
+        }
+        let mut answers = answers.into_iter();
+        proofs
+            .iter()
+            .map(|proof| match proof {
+                Proof::NoBlob => Done::Yes,
+                Proof::Missing => Done::Later("absence is not proved"),
+                Proof::Gone(_) => match answers.next() {
+                    Some(Ok(())) => Done::Yes,
+                    _ => Done::Later("the blob store failed"),
+                },
+            })
+            .collect()
     }
 
     /// Removes an ended upload's parts, and a blob that a failed Complete may have left.

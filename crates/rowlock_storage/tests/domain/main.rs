@@ -4,6 +4,7 @@
 mod create;
 mod empty;
 mod faults;
+mod ledger;
 mod lists;
 mod multipart;
 mod outbox;

@@ -310,7 +310,7 @@ fn walk(root: &Path, folder: &Path, found: &mut BTreeSet<PathBuf>) {
     }
 }
 
-fn connect(url: &str) -> Connect {
+pub(crate) fn connect(url: &str) -> Connect {
     let session = vec![("search_path".to_owned(), "storage,public,extensions".to_owned())];
     let settings = ConnectSettings {
         application_name: Some("rig".into()),

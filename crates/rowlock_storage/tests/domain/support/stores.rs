@@ -18,6 +18,10 @@ type Hook<T> = Mutex<Option<Box<dyn FnMut(T) -> Pause + Send>>>;
 /// What a store does beside its work.
 #[derive(Default)]
 pub(crate) struct Hooks {
+    /// The store has no rename while this is set.
+    pub(crate) in_place: Mutex<bool>,
+    /// Blobs of which unfinished uploads were asked to be removed.
+    pub(crate) unfinished: Mutex<Vec<BlobKey>>,
     /// Deletions fail while this is set.
     pub(crate) fail_deletes: Mutex<bool>,
     /// Deletions wait while a test holds this.
@@ -51,6 +55,15 @@ impl BlobStore for Hooked {
         length: Option<u64>,
     ) -> Box<dyn BlobWriter> {
         self.inner.writer(blob, attributes, length)
+    }
+
+    fn writes_in_place(&self) -> bool {
+        *self.hooks.in_place.lock()
+    }
+
+    async fn remove_unfinished(&self, blob: &BlobKey) -> Result<(), Error> {
+        self.hooks.unfinished.lock().push(blob.clone());
+        Ok(())
     }
 
     async fn read(&self, blob: &BlobKey, size: u64, range: Range<u64>) -> Result<BlobBody, Error> {

@@ -1,0 +1,176 @@
+//! Writes to a store without a rename: their notes, and what becomes of a dead process's.
+
+use crate::support::stores::{Hooked, Hooks};
+use crate::support::{Plan, Rig, body, connect, name_of, new_object, service, slow_body};
+use bytes::Bytes;
+use rowlock_blobs::BlobKey;
+use rowlock_catalog::Presence;
+use rowlock_storage::{Error, Expected, Uploaded, WriteCondition};
+use rowlock_types::{BucketName, Version};
+use std::sync::Arc;
+use std::time::Duration;
+
+async fn rig() -> (Rig, Arc<Hooks>) {
+    let hooks = Arc::<Hooks>::default();
+    *hooks.in_place.lock() = true;
+    let shared = Arc::clone(&hooks);
+    let wrap: crate::support::Wrap =
+        Box::new(move |inner| Arc::new(Hooked { inner, hooks: shared }));
+    (Rig::with(Plan { wrap: Some(wrap), ..Plan::default() }).await, hooks)
+}
+
+async fn notes(rig: &Rig) -> Vec<String> {
+    rig.texts(&format!("SELECT blob_key FROM {} ORDER BY 1", rig.own_table("pending"))).await
+}
+
+/// An upload whose body comes only after `meanwhile`.
+async fn put_slowly(
+    rig: &Rig,
+    bucket: &BucketName,
+    name: &str,
+    condition: WriteCondition,
+    meanwhile: impl AsyncFnOnce(),
+) -> Result<Uploaded, Error> {
+    let new = rowlock_storage::NewObject { condition, ..new_object(bucket, name, 6) };
+    let upload = rig.storage.begin_upload(&service(), new).await.unwrap();
+    let (send, chunks) = slow_body();
+    send.send(Ok(Bytes::from_static(b"abc"))).unwrap();
+    let receiving = tokio::spawn(upload.receive(chunks, Expected::default()));
+    assert!(crate::support::eventually(async || notes(rig).await.len() == 1).await, "no note");
+    meanwhile().await;
+    send.send(Ok(Bytes::from_static(b"def"))).unwrap();
+    drop(send);
+    receiving.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_write_is_noted_until_its_commit() {
+    let (rig, _) = rig().await;
+    let bucket = rig.bucket("b").await;
+    let version = put_slowly(&rig, &bucket, "a/ü", WriteCondition::None, async || {
+        assert!(notes(&rig).await[0].starts_with("b/a/ü/"));
+    })
+    .await
+    .unwrap()
+    .version;
+    assert_eq!(notes(&rig).await, Vec::<String>::new());
+    assert_eq!(rig.row_files(&bucket).await, [format!("a/ü/{version}")].into());
+    // Copies and multipart uploads are notes too, and none stays.
+    let source = rig.storage.find_object(&service(), &bucket, &crate::support::key("a/ü")).await;
+    let copy = rowlock_storage::CopyRequest {
+        bucket: bucket.clone(),
+        key: crate::support::key("copy"),
+        metadata: rowlock_storage::CopyMetadata::Source,
+        condition: WriteCondition::None,
+        tags: None,
+        checksum: None,
+    };
+    rig.storage.copy_object(&service(), &source.unwrap(), copy).await.unwrap();
+    rig.storage.create_multipart(&service(), new_object(&bucket, "m", 0)).await.unwrap();
+    assert_eq!(notes(&rig).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn whoever_was_taken_for_dead_commits_nothing() {
+    let (rig, _) = rig().await;
+    let bucket = rig.bucket("b").await;
+    let old = rig.put(&service(), &bucket, "there", b"before").await.unwrap();
+    let steal = format!("UPDATE {} SET process = gen_random_uuid()", rig.own_table("pending"));
+    // Each way that a commit takes.
+    for (name, condition) in [
+        ("new", WriteCondition::None),
+        ("there", WriteCondition::None),
+        ("new", WriteCondition::Absent),
+        ("there", WriteCondition::Matches(vec![old.etag.clone()])),
+    ] {
+        let refused =
+            put_slowly(&rig, &bucket, name, condition, async || rig.sql(&steal).await).await;
+        assert_eq!(refused.as_ref().map_err(name_of).unwrap_err(), "Unavailable", "{name}");
+        rig.sql(&format!("DELETE FROM {}", rig.own_table("pending"))).await;
+    }
+    assert_eq!(rig.row_files(&bucket).await, [format!("there/{}", old.version)].into());
+    assert_eq!(rig.get(&service(), &bucket, "there").await.unwrap(), b"before");
+    // Nothing was queued for deletion by a commit that did not come about.
+    assert_eq!(rig.outbox_rows().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_leaves_a_note_to_work_off() {
+    let (rig, _) = rig().await;
+    let bucket = rig.bucket("b").await;
+    let new = new_object(&bucket, "left", 6);
+    let upload = rig.storage.begin_upload(&service(), new).await.unwrap();
+    let (send, chunks) = slow_body();
+    let receiving = tokio::spawn(upload.receive(chunks, Expected::default()));
+    assert!(crate::support::eventually(async || notes(&rig).await.len() == 1).await);
+    receiving.abort();
+    drop(send);
+    assert!(receiving.await.unwrap_err().is_cancelled());
+    assert_eq!(notes(&rig).await.len(), 1, "a request may still be under way");
+}
+
+#[tokio::test]
+async fn what_dead_processes_left_goes_and_nothing_else() {
+    let (rig, hooks) = rig().await;
+    let bucket = rig.bucket("b").await;
+    let kept = rig.put(&service(), &bucket, "kept", b"kept").await.unwrap();
+    let alive = Presence::hold(connect(&rig.db.url("supabase_storage_admin"))).await.unwrap();
+    let dead = {
+        let gone = Presence::hold(connect(&rig.db.url("supabase_storage_admin"))).await.unwrap();
+        gone.process()
+    };
+    let unseen = Presence::without_lock().process();
+    let blob = |name: &str, version| BlobKey {
+        bucket: bucket.clone(),
+        key: crate::support::key(name),
+        version: Some(version),
+    };
+    let left = [
+        (blob("dead", Version::random()), dead, ""),
+        // Its commit was carried out, and the note came back after a crash of the database.
+        (blob("kept", kept.version), dead, ""),
+        (blob("alive", Version::random()), alive.process(), ""),
+        (blob("recent", Version::random()), unseen, ""),
+        (blob("old", Version::random()), unseen, " - interval '25 hours'"),
+    ];
+    for (blob, process, age) in &left {
+        if blob.key.as_str() != "kept" {
+            let mut writer = rig.blobs.writer(blob, &Default::default(), None);
+            writer.write(Bytes::from_static(b"left over")).await.unwrap();
+            writer.finish().await.unwrap();
+        }
+        let (table, version) = (rig.own_table("pending"), blob.version.unwrap());
+        rig.sql(&format!(
+            "INSERT INTO {table} (blob_key, process, created_at)
+             VALUES ('b/{}/{version}', '{process}', now(){age})",
+            blob.key
+        ))
+        .await;
+    }
+    // The lock of the one that is gone takes a moment to go.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    rig.work_until("two notes", async || notes(&rig).await.len() == 2).await;
+    let names = |blobs: &[BlobKey]| {
+        let mut names: Vec<_> = blobs.iter().map(|blob| blob.key.to_string()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&hooks.deletes.lock()), ["dead", "old"]);
+    assert_eq!(names(&hooks.unfinished.lock()), ["dead", "kept", "old"]);
+    let mut files: Vec<_> = rig.blob_files(&bucket).into_iter().collect();
+    files.retain(|file| !file.starts_with("kept/"));
+    assert!(files.len() == 2 && files[0].starts_with("alive/") && files[1].starts_with("recent/"));
+    assert_eq!(rig.get(&service(), &bucket, "kept").await.unwrap(), b"kept");
+}
+
+#[tokio::test]
+async fn a_body_that_is_refused_leaves_no_row() {
+    let (rig, _) = rig().await;
+    let bucket = rig.bucket("b").await;
+    let upload = rig.storage.begin_upload(&service(), new_object(&bucket, "x", 3)).await.unwrap();
+    let expected = Expected { md5: Some([0; 16]), ..Expected::default() };
+    let refused = upload.receive(body(b"abc"), expected).await;
+    assert_eq!(refused.as_ref().map_err(name_of).unwrap_err(), "BadDigest");
+    assert!(rig.row_files(&bucket).await.is_empty());
+    assert!(rig.blob_files(&bucket).is_empty());
+}
