@@ -23,6 +23,7 @@ mod multipart;
 mod part;
 mod piece;
 mod read;
+mod resolve;
 mod retry;
 mod settings;
 mod store;

@@ -261,3 +261,68 @@ impl BlobStore for S3Store {
         multipart::abort_all(&self.0, &self.0.layout.key(blob), None).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, Separator};
+    use aws_sdk_s3::presigning::PresigningConfig;
+
+    fn settings(endpoint: Option<&str>, force_path_style: bool) -> S3Settings {
+        S3Settings {
+            bucket: "my-bucket".into(),
+            tenant: "ten".into(),
+            separator: Separator::Slash,
+            region: "eu-central-1".into(),
+            endpoint: endpoint.map(str::to_owned),
+            force_path_style,
+            credentials: Credentials::Static {
+                access_key_id: "AKIA".into(),
+                secret_access_key: "hush".into(),
+                session_token: None,
+            },
+            request_checksums: Checksums::WhenSupported,
+            response_checksums: Checksums::WhenRequired,
+            part_size: 16 << 20,
+            queue_size: 2,
+            buffer_budget: 64 << 20,
+            max_sockets: 200,
+            limits: Limits::default(),
+            copy_limit: 5 << 30,
+        }
+    }
+
+    /// Where a request for a key would go.
+    async fn url(settings: S3Settings) -> String {
+        let store = S3Store::open(settings).await.unwrap();
+        let request = store.0.client.get_object().bucket(store.0.bucket()).key("ten/b/a b//+ü");
+        let minute = PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
+        let signed = request.presigned(minute).await.unwrap();
+        signed.uri().split('?').next().unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn addresses_follow_from_region_endpoint_and_style() {
+        let key = "ten/b/a%20b//%2B%C3%BC";
+        let aws = format!("https://my-bucket.s3.eu-central-1.amazonaws.com/{key}");
+        assert_eq!(url(settings(None, false)).await, aws);
+        let own = format!("http://minio:9000/my-bucket/{key}");
+        assert_eq!(url(settings(Some("http://minio:9000"), true)).await, own);
+        let by_host = format!("https://my-bucket.s3.example.com/{key}");
+        assert_eq!(url(settings(Some("https://s3.example.com"), false)).await, by_host);
+    }
+
+    #[tokio::test]
+    async fn names_that_do_not_fit_open_nothing_and_no_secret_is_shown() {
+        for (bucket, tenant) in [("", "ten"), ("a/b", "ten"), ("b", ".rowlock"), ("b", "")] {
+            let odd = S3Settings {
+                bucket: bucket.into(),
+                tenant: tenant.into(),
+                ..settings(None, false)
+            };
+            assert!(S3Store::open(odd).await.is_err(), "{bucket:?} {tenant:?}");
+        }
+        let shown = format!("{:?}", S3Store::open(settings(None, false)).await.unwrap());
+        assert!(shown.contains("eu-central-1") && !shown.contains("hush"), "{shown}");
+    }
+}

@@ -41,7 +41,7 @@ impl Transport {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(max_sockets)
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-            .build_https();
+            .build_with_resolver(crate::resolve::Resolver);
         Self { inner, sockets: Arc::new(Semaphore::new(max_sockets.max(1))), limits }
     }
 }
