@@ -21,7 +21,7 @@ pub(crate) enum ConfigError {
     File { path: PathBuf, source: std::io::Error },
     /// The `.env` file exists and keys are missing in it and in the environment.
     #[error(
-        "{} exists but lacks {}; add what is missing, or move the file away and run `rowlock init` \
+        "{} exists but lacks {}; add what is missing (a new file from `rowlock init` would have new keys: all tokens and keys in use would end) \
          (nothing was written)",
         path.display(),
         names.join(", ")

@@ -171,8 +171,9 @@ impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "The signature (for region '{}'; this server's is '{}') fits no known host ({}) and \
-             path ({}); proxies in front must pass the host and path that the client signed.",
+            "If the secret is right, then the signature (for region '{}'; this server's is '{}') \
+             fits no known host ({}) and path ({}); proxies in front must pass the host and path \
+             that the client signed.",
             self.region,
             self.expected_region,
             self.hosts.join(", "),

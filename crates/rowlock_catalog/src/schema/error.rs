@@ -47,7 +47,9 @@ pub enum Error {
     #[error("migrations are to stop at '{0}', but a fresh database is only made whole")]
     Frozen(String),
     /// A role that grants name doesn't exist.
-    #[error("role '{0}' does not exist; create it, or let the server install its roles")]
+    #[error(
+        "role '{0}' does not exist; create it, or set DB_INSTALL_ROLES=true to let the server make its roles"
+    )]
     MissingRole(String),
     /// The database user sees the bookkeeping only through row-level security, so as empty.
     #[error("database user '{0}' may not read storage.migrations; connect as its owner")]

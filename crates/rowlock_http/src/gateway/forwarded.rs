@@ -95,7 +95,8 @@ impl ForwardingSettings {
         let mut hosts = self.hosts(headers);
         // Clients that know hosts only are served by a proxy that maps a host of its own to us.
         if !has_mount(rest) && (paths.len() + 1) * hosts.len() <= MAX_CANDIDATES {
-            paths.push(rest.to_owned());
+            // At the service itself nothing is left but the root.
+            paths.push(if rest.is_empty() { "/".to_owned() } else { rest.to_owned() });
         }
         let room = MAX_CANDIDATES / paths.len();
         if hosts.len() > room {

@@ -16,13 +16,26 @@ pub enum BindError {
     #[error("no address to listen on")]
     NoAddress,
     /// An address could not be taken.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}{}", advice(source))]
     Address {
         /// The address.
         address: SocketAddr,
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// What to do about it, where that is clear.
+fn advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program, or another server of this kind, has this port: stop it, or set \
+             SERVER_PORT"
+        }
+        io::ErrorKind::PermissionDenied => "; set SERVER_PORT to one above 1023",
+        io::ErrorKind::AddrNotAvailable => "; set SERVER_HOST to an address of this machine",
+        _ => "",
+    }
 }
 
 /// Bound sockets that don't accept yet.

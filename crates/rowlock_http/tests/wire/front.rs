@@ -181,17 +181,17 @@ async fn s3_is_told_where_its_request_came_in() {
     assert_eq!(
         told,
         "/storage/v1/s3/b/a%2Fb?x=%20 /b/a%2Fb prefix=Some(\"/storage/v1\") hosts=[\"h:8000\"] \
-         paths=[\"/storage/v1/s3/b/a%2Fb\", \"/s3/b/a%2Fb\"] auth=false"
+         paths=[\"/storage/v1/s3/b/a%2Fb\", \"/s3/b/a%2Fb\", \"/b/a%2Fb\"] auth=false"
     );
     let (_, told) = get(&server, "/s3", "Authorization: \r\n").await;
     assert_eq!(
         told,
-        "/s3  prefix=None hosts=[\"h:8000\"] paths=[\"/s3\", \"/storage/v1/s3\"] auth=false"
+        "/s3  prefix=None hosts=[\"h:8000\"] paths=[\"/s3\", \"/storage/v1/s3\", \"/\"] auth=false"
     );
     let (_, told) = get(&server, "http://other:81/s3/b", "apikey: sb_publishable_1\r\n").await;
     assert_eq!(
         told,
-        "/s3/b /b prefix=None hosts=[\"other:81\"] paths=[\"/s3/b\", \"/storage/v1/s3/b\"] auth=true"
+        "/s3/b /b prefix=None hosts=[\"other:81\"] paths=[\"/s3/b\", \"/storage/v1/s3/b\", \"/b\"] auth=true"
     );
 }
 
