@@ -56,11 +56,15 @@ pub(super) async fn serve<S, A, F>(
     let stream = GuardedStream::new(stream, &settings, Arc::clone(&exchange));
     let service = service_fn(|request: Request<Incoming>| {
         let in_flight = exchange.begin();
+        let never_told = waits_in_vain(&request);
         let request = request.map(|body| TimedBody::wrap(body, settings.body_idle_timeout));
         // Boxed, so that an idle connection does not hold room for a running handler.
         let answer = Box::pin(AssertUnwindSafe(app(request, info)).catch_unwind());
         async move {
-            let answer = answer.await.unwrap_or_else(|_| internal_error(info));
+            let mut answer = answer.await.unwrap_or_else(|_| internal_error(info));
+            if never_told {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, Infallible>(answer.map(|body| AnswerBody { body, _in_flight: in_flight }))
         }
     });
@@ -85,6 +89,13 @@ pub(super) async fn serve<S, A, F>(
             },
         }
     }
+}
+
+/// Whether the client asked to be told to go on with a body of no bytes, to which hyper answers
+/// no `100 Continue`. botocore then takes the status of this answer for the next one's too, and
+/// waits for the end of the connection with it: it gets that end at once instead.
+fn waits_in_vain(request: &Request<Incoming>) -> bool {
+    request.body().is_end_stream() && request.headers().contains_key(header::EXPECT)
 }
 
 /// The answer where a handler panicked. What it shared with others stays as it was left, so every

@@ -140,6 +140,21 @@ async fn continue_is_said_only_to_those_who_are_read() {
 }
 
 #[tokio::test]
+async fn a_connection_ends_where_continue_was_expected_of_no_body() {
+    let (server, _) = server(ServerSettings::default());
+    let put =
+        |expect: &str| format!("PUT /a HTTP/1.1\r\nHost: h\r\n{expect}Content-Length: 0\r\n\r\n");
+    let closes = |head: &str| head.to_ascii_lowercase().contains("connection: close");
+    let mut client = server.connect().await;
+    client.send(put("").as_bytes()).await;
+    assert!(!closes(&client.answer().await.0));
+    client.send(put("Expect: 100-continue\r\n").as_bytes()).await;
+    let (head, _) = client.answer().await;
+    assert_eq!(status(&head), 200, "{head}");
+    assert!(closes(&head), "{head}");
+}
+
+#[tokio::test]
 async fn the_handler_of_a_client_that_left_is_dropped() {
     let (server, seen) = server(ServerSettings::default());
     let mut client = server.connect().await;
