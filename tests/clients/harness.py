@@ -84,6 +84,12 @@ class Server:
         self.region = 'stub'
         self.environ = {k: os.environ[k] for k in INHERITED if k in os.environ}
         self.environ.update(SERVER_PORT=str(self.port), ROWLOCK_DATA=str(self.data), RUST_BACKTRACE='1')
+        # TEST_BACKEND=s3 runs any suite with its objects in an S3 service instead of files.
+        self.store = None
+        if os.environ.get('TEST_BACKEND') == 's3' and 'STORAGE_BACKEND' not in (env or {}):
+            from store import store
+            self.store = store().start()
+            self.environ.update(self.store.environment())
         self.environ.update(env or {})
 
     # ------------------------------------------------------------ life
@@ -143,6 +149,8 @@ class Server:
         try:
             self.stop()
         finally:
+            if self.store:
+                self.store.__exit__()
             if not os.environ.get('KEEP'):
                 shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -208,6 +216,8 @@ class Server:
 
     def blobs(self):
         """Every file under the blob folder that is no temporary name, as paths relative to it."""
+        if self.store:
+            return self.store.keys()
         root = self.blob_root()
         return sorted(str(p.relative_to(root)) for p in root.rglob('*') if p.is_file() and '.rowlock' not in p.relative_to(root).parts)
 
