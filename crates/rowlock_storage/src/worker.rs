@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// How many rows are claimed at once, and for how long.
 const BATCH: i64 = 500;
-const LEASE: Duration = Duration::from_secs(300);
+const LEASE: Duration = Duration::from_secs(60);
 
 /// The longest pause between two looks: other servers and the reference write rows too.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
