@@ -27,7 +27,7 @@ pub(crate) async fn handle(
 }
 
 /// A location is taken for what it is worth: there is one region, and clients name theirs.
-fn check_configuration(body: &[u8]) -> Result<(), S3Error> {
+pub(crate) fn check_configuration(body: &[u8]) -> Result<(), S3Error> {
     if body.trim_ascii().is_empty() {
         return Ok(());
     }

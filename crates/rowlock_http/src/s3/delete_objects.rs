@@ -15,7 +15,7 @@ use super::xml::{Element, Xml, parse};
 
 /// Room for a thousand keys of a thousand bytes each, every one of them escaped.
 const MAX_BODY: usize = 8 * 1024 * 1024;
-const MAX_KEYS: usize = 1000;
+pub(crate) const MAX_KEYS: usize = 1000;
 
 pub(crate) async fn handle(
     s3: &S3Service,
@@ -63,22 +63,22 @@ fn internal() -> (&'static str, String) {
 
 /// A request's body.
 #[derive(Debug)]
-struct Delete {
+pub(crate) struct Delete {
     quiet: bool,
-    entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
 }
 
 /// One of its objects: the name as it was sent, and the key, or why there is none.
 #[derive(Debug)]
-struct Entry {
+pub(crate) struct Entry {
     name: String,
     version: Option<String>,
-    key: Result<ObjectKey, S3Error>,
+    pub(crate) key: Result<ObjectKey, S3Error>,
     condition: Option<DeleteCondition>,
 }
 
 impl Delete {
-    fn parse(body: &[u8]) -> Result<Self, S3Error> {
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, S3Error> {
         let root = parse(body, "Delete")?;
         let entries: Vec<Entry> = root.all("Object").map(Entry::read).collect::<Result<_, _>>()?;
         if entries.is_empty() || entries.len() > MAX_KEYS {

@@ -44,13 +44,13 @@ pub(crate) async fn handle(
 
 /// The parts that a request names, and what it says about them and the object.
 #[derive(Debug)]
-struct Named {
-    parts: Vec<CompletePart>,
+pub(crate) struct Named {
+    pub(crate) parts: Vec<CompletePart>,
     claims: ClaimedChecksums,
 }
 
 impl Named {
-    fn read(body: &[u8], headers: &HeaderMap) -> Result<Self, S3Error> {
+    pub(crate) fn read(body: &[u8], headers: &HeaderMap) -> Result<Self, S3Error> {
         let root = parse(body, "CompleteMultipartUpload")?;
         let elements: Vec<&Element> = root.all("Part").collect();
         if elements.is_empty() || elements.len() > MAX_PARTS {

@@ -36,15 +36,15 @@ fn malformed() -> S3Error {
 }
 
 /// A form whose file has begun.
-pub(super) struct Form {
-    pub(super) fields: FormFields,
+pub(crate) struct Form {
+    pub(crate) fields: FormFields,
     parser: Multipart<'static>,
     file: Field<'static>,
 }
 
 impl Form {
     /// Reads everything before the file's bytes. The file's name goes into the key.
-    pub(super) async fn read(source: &Source, boundary: String) -> Result<Self, S3Error> {
+    pub(crate) async fn read(source: &Source, boundary: String) -> Result<Self, S3Error> {
         let constraints = Constraints::new();
         let mut parser = Multipart::with_constraints(source.stream(), boundary, constraints);
         let mut fields = FormFields::default();
@@ -82,7 +82,7 @@ impl Form {
 
     /// The file's bytes; what follows it is read and forgotten. A file outside the range (bytes)
     /// ends in an error, so that nothing of it is stored.
-    pub(super) fn into_stream(self, range: Option<(u64, u64)>) -> UploadStream {
+    pub(crate) fn into_stream(self, range: Option<(u64, u64)>) -> UploadStream {
         struct Reading {
             parser: Multipart<'static>,
             file: Option<Field<'static>>,

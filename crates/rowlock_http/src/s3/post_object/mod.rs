@@ -2,8 +2,8 @@
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html>). The form itself is
 //! signed, by a policy in one of its fields; there is no other signature.
 
-mod form;
-mod stream;
+pub(super) mod form;
+pub(super) mod stream;
 
 use std::sync::Arc;
 

@@ -20,13 +20,13 @@ const MAX_BEFORE_FILE: usize = 64 * 1024;
 
 /// The body, shared with whoever answers when the form is refused half way.
 #[derive(Clone)]
-pub(super) struct Source {
+pub(crate) struct Source {
     body: Arc<Mutex<Option<Body>>>,
     file_began: Arc<AtomicBool>,
 }
 
 impl Source {
-    pub(super) fn new(body: Body) -> Self {
+    pub(crate) fn new(body: Body) -> Self {
         Self { body: Arc::new(Mutex::new(Some(body))), file_began: Arc::default() }
     }
 
