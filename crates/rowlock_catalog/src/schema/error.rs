@@ -56,18 +56,34 @@ pub enum Error {
     NotOwner(String),
     /// Our own tables belong to somebody else.
     #[error(
-        "database user '{user}' may not use the tables of schema {schema} that an earlier start \
-         made as another user; connect as that user, or hand the tables over"
+        "database user '{user}' may not use Rowlock's own tables in schema {schema}, which an \
+         earlier start made as role '{owner}'; connect as role '{owner}', or hand the tables over \
+         (ALTER TABLE … OWNER TO)"
     )]
     ForeignTables {
         /// The connection's user.
         user: String,
+        /// Whose the tables are.
+        owner: String,
         /// Where the tables are.
         schema: &'static str,
     },
     /// The superuser that sets a stack up must not be the role that the stack restricts.
     #[error("the stack's roles can't be made by a superuser named 'postgres'")]
     BootstrapUser,
+    /// The database user lacks a right (SQLSTATE 42501).
+    #[error(
+        "database user '{user}' lacks a right that this start needs (PostgreSQL: {said}); {mend}. \
+         Nothing was changed"
+    )]
+    Rights {
+        /// The connection's user.
+        user: String,
+        /// What PostgreSQL said.
+        said: String,
+        /// What to run, and as which role.
+        mend: String,
+    },
     /// PostgreSQL refused a statement, or the connection broke.
     #[error("{}", describe(.0))]
     Database(#[from] tokio_postgres::Error),

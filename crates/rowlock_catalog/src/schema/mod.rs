@@ -7,6 +7,7 @@
 mod error;
 mod ledger;
 mod own;
+mod rights;
 mod stack;
 
 use std::time::Duration;
@@ -107,7 +108,10 @@ pub async fn prepare(client: &mut Client, settings: &SchemaSettings) -> Result<P
         return Err(Error::UnknownMigration(name.clone()));
     }
     lock(client).await?;
-    let result = locked(client, settings).await;
+    let result = match locked(client, settings).await {
+        Err(error) => Err(rights::explain(client, settings, error).await),
+        done => done,
+    };
     // A connection that can't unlock any more has lost the lock with its session.
     let _unlocked = client.query("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await;
     result

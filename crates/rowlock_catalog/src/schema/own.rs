@@ -83,12 +83,16 @@ async fn check(
                      AND NOT row_security_active(c.oid))
                  FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
                  WHERE n.nspname = $1 AND c.relname LIKE 'rowlock\\_%' AND c.relkind = 'r'
+             ), (
+                 SELECT pg_get_userbyid(c.relowner)::text
+                 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                 WHERE n.nspname = $1 AND c.relname = 'rowlock_meta'
              )",
             &[&schema],
         )
         .await?;
     if !row.get::<_, bool>(1) {
-        return Err(Error::ForeignTables { user: row.get(0), schema });
+        return Err(Error::ForeignTables { user: row.get(0), owner: row.get(2), schema });
     }
     let meta = tx
         .query_opt(
