@@ -334,15 +334,15 @@ async fn data_of_another_version_are_refused_with_advice() {
 }
 
 #[tokio::test]
-async fn without_programs_it_says_what_to_install() {
+async fn a_folder_without_programs_is_named() {
     let scene = Scene::new();
     let settings = EmbeddedSettings {
         bin_dir: Some(scene.path("no-programs-here")),
         ..scene.settings("data")
     };
     let error = Embedded::start(&settings).await.unwrap_err();
-    assert!(matches!(error, EmbeddedError::NoPrograms { .. }), "{error}");
-    assert!(error.to_string().contains("apt install postgresql"));
+    assert!(matches!(error, EmbeddedError::BinDir { .. }), "{error}");
+    assert!(error.to_string().contains("no-programs-here, and there is no such folder"));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::advice;
 use crate::connect::ConnectError;
 
 /// Why the private database could not be started, stopped or reached.
@@ -11,31 +12,47 @@ use crate::connect::ConnectError;
 pub enum EmbeddedError {
     /// No server programs of a version that fits.
     #[error(
-        "no PostgreSQL server programs (15 or newer) found{}. Install them \
-         (Debian, Ubuntu: apt install postgresql; Fedora, RHEL: dnf install postgresql-server; \
-         Alpine: apk add postgresql; macOS: brew install postgresql@17), or set POSTGRES_BIN_DIR \
-         to the folder that holds initdb and postgres, or DATABASE_URL to use a database that \
-         runs already", .looked_at
+        "{looked_at}. Install them: {}; or set POSTGRES_BIN_DIR to the folder that holds initdb \
+         and postgres, or DATABASE_URL to use a database that runs already",
+        advice::install()
     )]
     NoPrograms {
-        /// What was found instead and why it does not do, or nothing.
+        /// What was found instead and why it does not do, in a sentence.
         looked_at: String,
+    },
+    /// The folder that was named holds no programs that do.
+    #[error(
+        "POSTGRES_BIN_DIR is {}, {wrong}; name the folder that holds `initdb` and `postgres` of \
+         PostgreSQL 15 or newer, or unset it to have them searched for", .bin_dir.display()
+    )]
+    BinDir {
+        /// The folder.
+        bin_dir: PathBuf,
+        /// What is wrong with it, going on from its name.
+        wrong: String,
     },
     /// The data were written by another major version.
     #[error(
-        "the database in {} was made by PostgreSQL {made_by}, and its server programs are not \
-         here (found: {found}). Install PostgreSQL {made_by} beside the other, or set \
-         POSTGRES_BIN_DIR to its programs; to change to another version, start once with \
-         version {made_by}, save with `pg_dumpall`, move the folder away and load the dump into \
-         the new one (or use pg_upgrade)", .cluster.display()
+        "the database in {} was made by PostgreSQL {made_by}, and {found}. {}; to change to \
+         another version, start once with version {made_by}, save with `pg_dumpall`, move the \
+         folder away and load the dump into the new one (or use pg_upgrade)", .cluster.display(),
+        match .named {
+            true => format!("Set it to the programs of PostgreSQL {made_by}"),
+            false => format!(
+                "Install PostgreSQL {made_by} beside the other, or set POSTGRES_BIN_DIR to its \
+                 programs"
+            ),
+        }
     )]
     OtherVersion {
         /// The cluster's folder.
         cluster: PathBuf,
         /// The major version it needs.
         made_by: u32,
-        /// The versions at hand.
+        /// What is at hand, going on from "and".
         found: String,
+        /// Whether POSTGRES_BIN_DIR names the programs.
+        named: bool,
     },
     /// Another server holds the data folder.
     #[error(
@@ -76,8 +93,10 @@ pub enum EmbeddedError {
     },
     /// PostgreSQL refuses to run as root, and there is no user to run it as.
     #[error(
-        "PostgreSQL does not run as root, and this machine has no user `postgres` to run it as: \
-         create one (useradd --system postgres), or start rowlock as an ordinary user"
+        "PostgreSQL does not run as root, and this machine has no user `postgres` to run it as. \
+         If its server programs are not installed yet, their package makes that user: {}. \
+         Otherwise create one (useradd --system postgres), or start rowlock as an ordinary user",
+        advice::install()
     )]
     NoAccount,
     /// Files of another user.

@@ -2,6 +2,7 @@
 //! start, run as a child of this process, reachable through a socket in a private folder only.
 
 mod account;
+mod advice;
 mod cluster;
 mod error;
 mod home;

@@ -45,7 +45,19 @@ impl Programs {
         cluster: &Path,
         needed: Option<u32>,
     ) -> Result<Self, EmbeddedError> {
-        let mut search = Search { account, found: Vec::new(), unfit: Vec::new() };
+        Self::find_in(&FOLDERS, settings, account, cluster, needed)
+    }
+
+    /// The same, where the usual folders are these.
+    fn find_in(
+        folders: &[&str],
+        settings: &EmbeddedSettings,
+        account: &Account,
+        cluster: &Path,
+        needed: Option<u32>,
+    ) -> Result<Self, EmbeddedError> {
+        let bin_dir = settings.bin_dir.as_deref();
+        let mut search = Search { account, bin_dir, found: Vec::new(), unfit: Vec::new() };
         match &settings.bin_dir {
             Some(bin) => search.look_in(bin),
             None => {
@@ -54,7 +66,7 @@ impl Programs {
                     .filter(|folder| folder.is_absolute())
                     .for_each(|folder| search.look_in(&folder));
                 let first = search.found.len();
-                FOLDERS.iter().flat_map(|pattern| matching(pattern)).for_each(|folder| {
+                folders.iter().flat_map(|pattern| matching(pattern)).for_each(|folder| {
                     search.look_in(&folder);
                 });
                 search.found[first..].sort_by_key(|programs| std::cmp::Reverse(programs.major));
@@ -74,6 +86,7 @@ impl Programs {
 
 struct Search<'a> {
     account: &'a Account,
+    bin_dir: Option<&'a Path>,
     found: Vec<Programs>,
     unfit: Vec<String>,
 }
@@ -114,23 +127,61 @@ impl Search<'_> {
         }
         let versions: BTreeSet<u32> = self.found.iter().map(|programs| programs.major).collect();
         let versions: Vec<String> = versions.iter().map(u32::to_string).collect();
-        if let Some(made_by) = needed {
-            let found = if versions.is_empty() { "none".to_owned() } else { versions.join(", ") };
-            return Err(EmbeddedError::OtherVersion {
-                cluster: cluster.to_owned(),
-                made_by,
-                found,
-            });
+        let versions = (!versions.is_empty()).then(|| versions.join(", "));
+        let unfit = (!self.unfit.is_empty()).then(|| self.unfit.join("; "));
+        let named = self.bin_dir.is_some();
+        match (needed, self.bin_dir) {
+            (Some(made_by), _) if versions.is_some() || !named => {
+                let found = match (versions, named) {
+                    (Some(versions), true) => {
+                        format!("POSTGRES_BIN_DIR holds the programs of version {versions}")
+                    }
+                    (Some(versions), false) => format!(
+                        "its server programs are not here (those of version {versions} are)"
+                    ),
+                    (None, _) => "no server programs are here".to_owned(),
+                };
+                let cluster = cluster.to_owned();
+                Err(EmbeddedError::OtherVersion { cluster, made_by, found, named })
+            }
+            (_, Some(bin)) => {
+                let wrong = match (versions, unfit) {
+                    (Some(versions), _) => format!("which holds PostgreSQL {versions}"),
+                    (None, Some(unfit)) => format!("whose programs can't be run ({unfit})"),
+                    (None, None) => what_is_wrong_with(bin),
+                };
+                Err(EmbeddedError::BinDir { bin_dir: bin.to_owned(), wrong })
+            }
+            (_, None) => {
+                let looked_at = match (versions, unfit) {
+                    (Some(versions), _) => format!(
+                        "PostgreSQL 15 or newer is needed, and only the server programs of version \
+                         {versions} are here"
+                    ),
+                    (None, Some(unfit)) => {
+                        format!("PostgreSQL's server programs can't be run ({unfit})")
+                    }
+                    (None, None) => "PostgreSQL's server programs (15 or newer; no running \
+                                     server) are needed and not here"
+                        .to_owned(),
+                };
+                Err(EmbeddedError::NoPrograms { looked_at })
+            }
         }
-        let mut looked_at = self.unfit;
-        if !versions.is_empty() {
-            looked_at.insert(0, format!("only version {}", versions.join(", ")));
-        }
-        let looked_at = match looked_at.is_empty() {
-            true => String::new(),
-            false => format!(" ({})", looked_at.join("; ")),
-        };
-        Err(EmbeddedError::NoPrograms { looked_at })
+    }
+}
+
+/// Why a folder that was named for its programs has none.
+fn what_is_wrong_with(bin: &Path) -> String {
+    let below = bin.join("bin");
+    if is_executable(&below.join("postgres")) {
+        format!("and the programs are in {}", below.display())
+    } else if !bin.is_dir() {
+        "and there is no such folder".to_owned()
+    } else if is_executable(&bin.join("psql")) {
+        "which holds the client's programs only".to_owned()
+    } else {
+        "which does not hold both of them".to_owned()
     }
 }
 
@@ -180,5 +231,125 @@ mod tests {
         found.sort();
         assert_eq!(found, [dir.path().join("pg-15/bin"), dir.path().join("pg-16/bin")]);
         assert!(matching("/nowhere-at-all/*/bin").is_empty());
+    }
+
+    /// A machine: usual folders and a PATH, with what stands in them.
+    struct Machine(tempfile::TempDir);
+
+    impl Machine {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+            Self(dir)
+        }
+
+        fn at(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        /// A program that prints a line (to standard error, and fails, where it begins with `!`).
+        fn program(&self, name: &str, says: &str) -> &Self {
+            let path = self.at(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let script = match says.strip_prefix('!') {
+                Some(error) => format!("#!/bin/sh\necho '{error}' >&2\nexit 1\n"),
+                None => format!("#!/bin/sh\necho '{says}'\n"),
+            };
+            fs::write(&path, script).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            self
+        }
+
+        fn server(&self, bin: &str, version: u32) -> &Self {
+            self.program(&format!("{bin}/initdb"), "initdb")
+                .program(&format!("{bin}/postgres"), &format!("postgres (PostgreSQL) {version}.3"))
+        }
+
+        fn find(&self, bin_dir: Option<&str>, needed: Option<u32>) -> Result<Programs, String> {
+            let own = rustix::process::geteuid().as_raw();
+            let account =
+                Account { uid: own, gid: rustix::process::getegid().as_raw(), switch: false };
+            let settings = EmbeddedSettings {
+                bin_dir: bin_dir.map(|name| self.at(name)),
+                path: Some(self.at("path").into()),
+                ..EmbeddedSettings::new("/nowhere")
+            };
+            let usual = format!("{}/usual/*/bin", self.0.path().display());
+            Programs::find_in(&[&usual], &settings, &account, Path::new("/cluster"), needed)
+                .map_err(|error| error.to_string())
+        }
+
+        fn refusal(&self, bin_dir: Option<&str>, needed: Option<u32>) -> String {
+            let text = self.find(bin_dir, needed).unwrap_err();
+            assert!(!text.contains(['\n', '{']), "{text}");
+            text
+        }
+    }
+
+    #[test]
+    fn without_programs_the_advice_is_to_install_them() {
+        let machine = Machine::new();
+        let text = machine.refusal(None, None);
+        assert!(text.contains("are needed and not here. Install them: "), "{text}");
+        assert!(text.contains(&super::super::advice::install()), "{text}");
+        assert!(text.contains("DATABASE_URL"), "{text}");
+        // A client alone is no server.
+        machine.program("path/psql", "psql (PostgreSQL) 17.2");
+        assert_eq!(machine.refusal(None, None), text);
+
+        machine.server("usual/13/bin", 13).server("usual/14/bin", 14);
+        let text = machine.refusal(None, None);
+        assert!(text.contains("only the server programs of version 13, 14 are here"), "{text}");
+
+        machine.server("usual/16/bin", 16).server("usual/17/bin", 17);
+        assert_eq!(machine.find(None, None).unwrap().major, 17);
+        assert_eq!(machine.find(None, Some(16)).unwrap().bin, machine.at("usual/16/bin"));
+        machine.server("path", 15);
+        assert_eq!(machine.find(None, None).unwrap().major, 15, "the PATH comes first");
+    }
+
+    #[test]
+    fn a_folder_that_was_named_is_what_the_message_is_about() {
+        let machine = Machine::new();
+        machine.server("usual/17/bin", 17);
+        let about = |name: &str, needed| {
+            let text = machine.refusal(Some(name), needed);
+            let begin = format!("POSTGRES_BIN_DIR is {}, ", machine.at(name).display());
+            let rest = text.strip_prefix(&begin).unwrap_or_else(|| panic!("{text}"));
+            assert!(rest.contains("unset it") && !rest.contains("Install"), "{rest}");
+            rest.to_owned()
+        };
+        assert!(about("gone", None).starts_with("and there is no such folder; "));
+        fs::create_dir_all(machine.at("empty")).unwrap();
+        assert!(about("empty", None).starts_with("which does not hold both of them; "));
+        let below = format!("and the programs are in {}; ", machine.at("usual/17/bin").display());
+        assert!(about("usual/17", None).starts_with(&below));
+        machine.program("client/psql", "psql");
+        assert!(about("client", None).starts_with("which holds the client's programs only; "));
+        machine.server("old", 14);
+        assert!(about("old", None).starts_with("which holds PostgreSQL 14; "));
+        machine.program("torn/initdb", "x").program("torn/postgres", "!no libpq.so.5");
+        assert!(
+            about("torn", None).contains("can't be run") && about("torn", None).contains("libpq")
+        );
+        assert!(about("gone", Some(17)).starts_with("and there is no such folder; "));
+        assert_eq!(machine.find(Some("usual/17/bin"), None).unwrap().major, 17);
+    }
+
+    #[test]
+    fn a_database_of_another_version_says_which_programs_it_needs() {
+        let machine = Machine::new();
+        let begin = "the database in /cluster was made by PostgreSQL 15, and ";
+        let text = machine.refusal(None, Some(15));
+        assert!(
+            text.starts_with(&format!("{begin}no server programs are here. Install")),
+            "{text}"
+        );
+        machine.server("usual/17/bin", 17);
+        let text = machine.refusal(None, Some(15));
+        assert!(text.contains("those of version 17 are") && text.contains("Install"), "{text}");
+        let text = machine.refusal(Some("usual/17/bin"), Some(15));
+        let named = "POSTGRES_BIN_DIR holds the programs of version 17. Set it to";
+        assert!(text.starts_with(&format!("{begin}{named}")), "{text}");
     }
 }
