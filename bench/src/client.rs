@@ -41,15 +41,11 @@ impl Target {
         region: &str,
         bucket: &str,
     ) -> Result<Self> {
-        let parsed = url::Url::parse(url)?;
-        if parsed.scheme() != "http" {
-            return Err(format!("{url}: only http:// endpoints are measured").into());
-        }
-        let host = parsed.host_str().ok_or("the endpoint has no host")?;
+        let (authority, path) = split(url)?;
         Ok(Self {
             url: url.to_owned(),
-            authority: format!("{host}:{}", parsed.port_or_known_default().unwrap_or(80)),
-            path: parsed.path().trim_end_matches('/').to_owned(),
+            authority,
+            path,
             access_key: access_key.to_owned(),
             secret_key: secret_key.to_owned(),
             session_token: session_token.map(str::to_owned),
@@ -71,16 +67,13 @@ impl Target {
         }
     }
 
+    /// Host and port.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
     pub(crate) async fn connect(&self) -> Result<Connection> {
-        let stream = TcpStream::connect(&self.authority).await?;
-        stream.set_nodelay(true)?;
-        let (sender, driver) =
-            Builder::new().max_buf_size(1 << 20).handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(async move {
-            // A connection that breaks fails the request that waits for it.
-            let _ = driver.await;
-        });
-        Ok(Connection { sender })
+        Connection::open(&self.authority).await
     }
 
     /// A signed request for `key` (empty: the bucket itself).
@@ -120,6 +113,17 @@ impl Target {
     }
 }
 
+/// Host with port, and path without a slash at its end; only plain HTTP is measured.
+pub(crate) fn split(url: &str) -> Result<(String, String)> {
+    let parsed = url::Url::parse(url)?;
+    if parsed.scheme() != "http" {
+        return Err(format!("{url}: only http:// endpoints are measured").into());
+    }
+    let host = parsed.host_str().ok_or("the endpoint has no host")?;
+    let authority = format!("{host}:{}", parsed.port_or_known_default().unwrap_or(80));
+    Ok((authority, parsed.path().trim_end_matches('/').to_owned()))
+}
+
 /// One connection; requests go one after the other.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -127,6 +131,19 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Connects to a host and port.
+    pub(crate) async fn open(authority: &str) -> Result<Self> {
+        let stream = TcpStream::connect(authority).await?;
+        stream.set_nodelay(true)?;
+        let (sender, driver) =
+            Builder::new().max_buf_size(1 << 20).handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(async move {
+            // A connection that breaks fails the request that waits for it.
+            let _ = driver.await;
+        });
+        Ok(Self { sender })
+    }
+
     pub(crate) async fn send(&mut self, request: Request<Repeat>) -> Result<Response<Incoming>> {
         self.sender.ready().await?;
         Ok(self.sender.send_request(request).await?)

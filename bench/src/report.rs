@@ -61,7 +61,7 @@ impl Report {
         if !self.floor.is_empty() {
             writeln!(out, "the machine's floor")?;
             for figure in &self.floor {
-                writeln!(out, "  {:<56}{:>12} {}", figure.name, shown(figure.value), figure.unit)?;
+                writeln!(out, "  {:<60}{:>12} {}", figure.name, shown(figure.value), figure.unit)?;
             }
         }
         if self.rows.is_empty() {
@@ -71,7 +71,7 @@ impl Report {
             writeln!(out, "{} {url}", if number == 0 { "measured:" } else { "against: " })?;
         }
         for (name, unit, values) in &self.rows {
-            write!(out, "  {name:<56}")?;
+            write!(out, "  {name:<60}")?;
             for value in values {
                 write!(out, "{:>12} {unit:<10}", shown(*value))?;
             }
