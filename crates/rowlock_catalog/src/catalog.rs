@@ -263,6 +263,17 @@ impl Catalog {
         sql: &'static str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, Error> {
+        self.read_one_begun("BEGIN", scope, sql, params).await
+    }
+
+    /// As [`read_one`](Self::read_one), in a transaction that `begin` begins.
+    pub(crate) async fn read_one_begun(
+        &self,
+        begin: &'static str,
+        scope: &Scope<'_>,
+        sql: &'static str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, Error> {
         self.check_role(scope)?;
         self.retrying(|| async {
             let session = self.session().await?;
@@ -272,7 +283,7 @@ impl Catalog {
             let ready = session.ready(sql, &scope.caller.role, &types).await?;
             let scope_values = scope_params.params();
             let (begin, scoped, rows, commit) = futures_util::join!(
-                session.simple("BEGIN"),
+                session.simple(begin),
                 session.send(&scoped, &scope_values),
                 session.send(&ready, params),
                 session.simple("COMMIT"),
@@ -298,10 +309,31 @@ impl Catalog {
         Ok((first, second.map(|(rows, _)| rows)))
     }
 
+    /// As [`two_scopes`](Self::two_scopes), committed, in a transaction that `begin` begins.
+    pub(crate) async fn two_scopes_begun(
+        &self,
+        begin: &'static str,
+        first: (&Scope<'_>, &'static str, &[Param<'_>]),
+        second: (&Scope<'_>, &'static str, &[Param<'_>]),
+    ) -> Result<(Vec<Row>, Result<Vec<Row>, Error>), Error> {
+        let (first, second) = self.two_scopes_between(begin, first, second, "COMMIT").await?;
+        Ok((first, second.map(|(rows, _)| rows)))
+    }
+
     /// As [`two_scopes`](Self::two_scopes), with how many rows the second statement wrote: a
     /// write that must not read back what it wrote shows in nothing else.
     pub(crate) async fn two_scopes_counted(
         &self,
+        first: (&Scope<'_>, &'static str, &[Param<'_>]),
+        second: (&Scope<'_>, &'static str, &[Param<'_>]),
+        end: &'static str,
+    ) -> Result<(Vec<Row>, Result<(Vec<Row>, u64), Error>), Error> {
+        self.two_scopes_between("BEGIN", first, second, end).await
+    }
+
+    async fn two_scopes_between(
+        &self,
+        begin: &'static str,
         first: (&Scope<'_>, &'static str, &[Param<'_>]),
         second: (&Scope<'_>, &'static str, &[Param<'_>]),
         end: &'static str,
@@ -318,7 +350,7 @@ impl Catalog {
             let two = session.ready(second.1, &second.0.caller.role, &types).await?;
             let (a, b) = (a.params(), b.params());
             let (begin, scope_a, rows_a, scope_b, rows_b, end) = futures_util::join!(
-                session.simple("BEGIN"),
+                session.simple(begin),
                 session.send(&scoped, &a),
                 session.send(&one, first.2),
                 session.send(&scoped, &b),

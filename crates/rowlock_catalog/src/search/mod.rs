@@ -8,6 +8,7 @@
 //! `name COLLATE "C"` are.
 
 mod folder;
+pub(crate) mod folding;
 mod page;
 mod ranges;
 
@@ -29,13 +30,13 @@ const BEHIND_ALL: &str = "\u{10FFFF}\u{10FFFF}\u{10FFFF}\u{10FFFF}";
 
 /// Which way a list goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Direction {
+pub(crate) enum Direction {
     Up,
     Down,
 }
 
 impl Direction {
-    fn order(self) -> &'static str {
+    pub(crate) fn order(self) -> &'static str {
         match self {
             Self::Up => "ASC",
             Self::Down => "DESC",

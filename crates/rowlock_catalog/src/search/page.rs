@@ -5,10 +5,11 @@
 //! reference name folders without it: such a name is a folder's where there is no object of that
 //! name, but such a folder.
 
+use super::folding::Folding;
 use super::{BEHIND_ALL, Direction, SHOWN, SearchEntry};
 use crate::catalog::Catalog;
 use crate::error::Error;
-use crate::lists::successor;
+use crate::lists::{self, successor};
 use crate::scope::Scope;
 use crate::session::Param;
 use std::sync::LazyLock;
@@ -93,10 +94,18 @@ fn flat_by_name(to: Direction) -> String {
     )
 }
 
+/// What the walk takes along.
+const COLUMNS: [(&str, &str); 5] = [
+    ("id", "uuid"),
+    ("metadata", "jsonb"),
+    ("updated_at", "timestamptz"),
+    ("created_at", "timestamptz"),
+    ("last_accessed_at", "timestamptz"),
+];
+
 /// As before, and: $6 length of the prefix, $7 the first name, or the one behind the last, if the
 /// cursor means a folder, $8 that folder without slash.
 fn folded_by_name(to: Direction) -> String {
-    let order = to.order();
     let bound = |own: &str| {
         format!(
             r#"CASE WHEN $7::text IS NULL
@@ -109,40 +118,22 @@ fn folded_by_name(to: Direction) -> String {
                THEN {own} ELSE $7 END"#
         )
     };
-    let (first, next) = match to {
-        Direction::Up => (
-            format!(r#"o.name COLLATE "C" >= {} AND o.name COLLATE "C" < $4"#, bound("$3")),
-            r#"o.name COLLATE "C" < $4 AND o.name COLLATE "C" >= CASE WHEN walk.at > 0
-                 THEN left(walk.name, $6 + walk.at - 1) || '0' ELSE walk.name || chr(1) END"#,
-        ),
-        Direction::Down => (
-            format!(r#"o.name COLLATE "C" >= $3 AND o.name COLLATE "C" < {}"#, bound("$4")),
-            r#"o.name COLLATE "C" >= $3 AND o.name COLLATE "C" < CASE WHEN walk.at > 0
-                 THEN left(walk.name, $6 + walk.at) ELSE walk.name END"#,
-        ),
+    let first = match to {
+        Direction::Up => bound("$3"),
+        Direction::Down => bound("$4"),
     };
+    let folding = Folding { columns: &COLUMNS, to, first: &first, delimiter: "'/'", behind: "'0'" };
     format!(
-        r#"
-        WITH RECURSIVE walk AS (
-          (SELECT o.name, o.id, {SHOWN}, strpos(substr(o.name, $6 + 1), '/') AS at
-           FROM storage.objects o
-           WHERE o.bucket_id = $1 AND current_user = $2 AND {first}
-           ORDER BY o.name COLLATE "C" {order} LIMIT 1)
-          UNION ALL
-          SELECT next.* FROM walk, LATERAL (
-            SELECT o.name, o.id, {SHOWN}, strpos(substr(o.name, $6 + 1), '/') AS at
-            FROM storage.objects o
-            WHERE o.bucket_id = $1 AND current_user = $2 AND {next}
-            ORDER BY o.name COLLATE "C" {order} LIMIT 1) next
-        )
-        SELECT CASE WHEN at > 0 THEN left(name, $6 + at) ELSE name END AS name,
-          CASE WHEN at = 0 THEN id END AS id,
-          CASE WHEN at = 0 THEN metadata END AS metadata,
-          CASE WHEN at = 0 THEN updated_at END AS updated_at,
-          CASE WHEN at = 0 THEN created_at END AS created_at,
-          CASE WHEN at = 0 THEN last_accessed_at END AS last_accessed_at,
+        r#"{}
+        SELECT coalesce(folded, name) AS name,
+          CASE WHEN folded IS NULL THEN id END AS id,
+          CASE WHEN folded IS NULL THEN metadata END AS metadata,
+          CASE WHEN folded IS NULL THEN updated_at END AS updated_at,
+          CASE WHEN folded IS NULL THEN created_at END AS created_at,
+          CASE WHEN folded IS NULL THEN last_accessed_at END AS last_accessed_at,
           NULL::text AS moment
-        FROM walk LIMIT $5"#
+        FROM walk WHERE name IS NOT NULL LIMIT $5"#,
+        folding.walk()
     )
 }
 
@@ -290,7 +281,8 @@ impl Catalog {
                 if down { &TIME_DOWN } else { &TIME_UP }
             }
         };
-        let rows = self.read_one(scope, sql, &params).await?;
+        let begin = if by_name { lists::BEGIN } else { "BEGIN; SET LOCAL jit = off" };
+        let rows = self.read_one_begun(begin, scope, sql, &params).await?;
         rows.iter().map(SearchEntry::from_row).collect()
     }
 }
