@@ -4,10 +4,14 @@
 //! files in the layout that the reference uses.
 
 pub mod file;
+mod listing;
 mod store;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
+#[cfg(any(test, feature = "suite"))]
+mod suite_listing;
 
+pub use listing::{Found, FoundKind, STATE_ENDINGS};
 pub use store::{
     BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, JoinedBlob, MultipartBlob,
     PartInfo, StagedPart,

@@ -1,3 +1,4 @@
+use crate::Found;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -246,6 +247,22 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     async fn remove_unfinished(&self, _blob: &BlobKey) -> Result<(), Error> {
         Ok(())
     }
+
+    /// All that lies in the store for its tenant, in no particular order, without holding more
+    /// than a little of it in memory. What is written or removed meanwhile may be in it or not.
+    fn list(&self) -> BoxStream<'static, Result<Found, Error>>;
+
+    /// The names under which a listing shows a blob: the one of its usual place first, then that
+    /// of the place where it lies when it cannot lie there.
+    fn names(&self, blob: &BlobKey) -> Vec<String>;
+
+    /// Moves a blob that a listing has shown under this name to a place of its own
+    /// (`__internal/quarantine/…`), where nothing looks for it and nothing removes it. Returns its
+    /// new name. Whoever asks has proved that no row names it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is no such blob of this tenant, or the store's failure.
+    async fn quarantine(&self, name: &str) -> Result<String, Error>;
 }
 
 /// A blob or part being written. Dropping it leaves nothing behind.

@@ -49,6 +49,29 @@ pub(crate) async fn whole(
     copied.await.map_err(|failure| failure.error(DOING))
 }
 
+/// Copies a key to another with what the service keeps beside it (of a large one, only bytes).
+pub(crate) async fn renamed(store: &Inner, from: &str, size: u64, to: &str) -> Result<(), Error> {
+    if size > store.settings.copy_limit {
+        let attributes = BlobAttributes::default();
+        return by_parts(store, from, size, to, &attributes).await.map(drop);
+    }
+    let copied = retrying(store.patience(), |_| {
+        let request = store
+            .client
+            .copy_object()
+            .bucket(store.bucket())
+            .key(to)
+            .copy_source(copy_source(store.bucket(), from))
+            .customize()
+            .config_override(long_work());
+        async move {
+            let answer = request.send().await?;
+            Failure::unless_tagged(answer.copy_object_result().and_then(|it| it.e_tag()))
+        }
+    });
+    copied.await.map(drop).map_err(|failure| failure.error(DOING))
+}
+
 /// Copies a range of a blob as a part and returns the part's entity tag.
 pub(crate) async fn part(
     store: &Inner,

@@ -42,6 +42,11 @@ impl Layout {
         format!("{}/", self.tenant)
     }
 
+    /// The prefix of the tenant's keys that are our own.
+    pub(crate) fn aside_prefix(&self) -> String {
+        format!("{OWN}/long/{}/", self.tenant)
+    }
+
     /// A fresh key for a trial write.
     pub(crate) fn probe(&self) -> String {
         format!("{OWN}/check/{:032x}", rand::random::<u128>())

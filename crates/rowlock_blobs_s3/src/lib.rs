@@ -19,6 +19,7 @@ mod delete;
 mod encode;
 mod failure;
 mod layout;
+mod list;
 mod multipart;
 mod part;
 mod piece;

@@ -5,7 +5,7 @@ use crate::part::PartWriter;
 use crate::settings::{Checksums, Credentials, OpenError, S3Settings};
 use crate::transport::Transport;
 use crate::writer::Writer;
-use crate::{check, copy, delete, multipart, read};
+use crate::{check, copy, delete, list, multipart, read};
 use async_trait::async_trait;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::provider_config::ProviderConfig;
@@ -18,9 +18,10 @@ use aws_sdk_s3::config::{
     SharedHttpClient, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::{Client, Config};
+use futures_util::stream::BoxStream;
 use rowlock_blobs::{
-    BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, JoinedBlob, MultipartBlob,
-    PartInfo, StagedPart,
+    BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, Found, JoinedBlob,
+    MultipartBlob, PartInfo, StagedPart,
 };
 use rowlock_types::UploadId;
 use std::fmt;
@@ -259,6 +260,18 @@ impl BlobStore for S3Store {
 
     async fn remove_unfinished(&self, blob: &BlobKey) -> Result<(), Error> {
         multipart::abort_all(&self.0, &self.0.layout.key(blob), None).await
+    }
+
+    fn list(&self) -> BoxStream<'static, Result<Found, Error>> {
+        list::list(Arc::clone(&self.0))
+    }
+
+    fn names(&self, blob: &BlobKey) -> Vec<String> {
+        vec![self.0.layout.key(blob)]
+    }
+
+    async fn quarantine(&self, name: &str) -> Result<String, Error> {
+        list::quarantine(&self.0, name).await
     }
 }
 

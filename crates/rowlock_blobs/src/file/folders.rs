@@ -191,7 +191,7 @@ impl Inner {
         Ok(())
     }
 
-    fn sync_folder(&self, folder: &str) -> Result<OwnedFd, Errno> {
+    pub(super) fn sync_folder(&self, folder: &str) -> Result<OwnedFd, Errno> {
         let name = if folder.is_empty() { "." } else { folder };
         let opened = open_folder(&self.root, name)?;
         fsync_folder(&opened)?;

@@ -9,6 +9,9 @@ use rowlock_types::Version;
 const NAME_MAX: usize = 255;
 /// The folder, beside the tenants, that is the store's own.
 const OWN: &str = ".rowlock";
+/// Where, in the root bucket, files are kept that a scrub has moved away: below the folder that the
+/// reference keeps what it found without a row in.
+const QUARANTINE: &str = "__internal/quarantine";
 /// The folder of running multipart uploads, beside the root bucket.
 pub(super) const MULTIPARTS: &str = "multiparts";
 
@@ -149,6 +152,37 @@ impl Layout {
     /// A fresh name for a temporary file.
     pub(super) fn tmp_name(&self) -> String {
         format!("{}/{}", self.tmp, uuid::Uuid::new_v4())
+    }
+
+    /// The folder of the tenant's buckets.
+    pub(super) fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// The folder of the tenant's blobs that lie aside.
+    pub(super) fn long_of_tenant(&self) -> String {
+        format!("{}/{}", self.long, self.tenant_name)
+    }
+
+    /// Where a file lies that may go to quarantine, and where it goes; `None` for what is neither
+    /// a blob's place nor one aside.
+    pub(super) fn quarantine(&self, path: &str) -> Option<(Place, Place)> {
+        let whole = path.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
+        let long = self.long_of_tenant();
+        let below = |folder: &str| {
+            path.strip_prefix(folder)?.strip_prefix('/').filter(|rest| rest.contains('/'))
+        };
+        let floor = if below(&self.tenant).is_some() {
+            self.tenant.len()
+        } else {
+            below(&long).map(|_| self.long.len())?
+        };
+        let (root_bucket, rest) = path.split_once('/')?;
+        let kept = format!("{root_bucket}/{QUARANTINE}");
+        let floor_kept = kept.len();
+        whole.then(|| {
+            (Place::new(path.to_owned(), floor), Place::new(format!("{kept}/{rest}"), floor_kept))
+        })
     }
 
     /// Splits the path of something inside a bucket into the bucket and the rest.

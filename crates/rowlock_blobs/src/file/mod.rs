@@ -21,7 +21,11 @@ mod copy;
 mod durability_tests;
 mod folders;
 mod layout;
+mod list;
+#[cfg(test)]
+mod list_tests;
 mod multipart;
+mod quarantine;
 mod read;
 mod sweep;
 mod sys;
@@ -31,11 +35,12 @@ mod tests;
 mod writer;
 
 use crate::{
-    BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, JoinedBlob, MultipartBlob,
-    PartInfo,
+    BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, Found, JoinedBlob,
+    MultipartBlob, PartInfo,
 };
 use async_trait::async_trait;
 use folders::{DurableFolders, Target};
+use futures_util::stream::BoxStream;
 use layout::Layout;
 use rowlock_types::UploadId;
 use rustix::fd::OwnedFd;
@@ -260,6 +265,20 @@ impl BlobStore for FileStore {
     async fn remove_multipart(&self, upload: &MultipartBlob) -> Result<(), Error> {
         let (store, upload) = (Arc::clone(&self.0), upload.clone());
         blocking(move || multipart::remove(&store, &upload)).await
+    }
+
+    fn list(&self) -> BoxStream<'static, Result<Found, Error>> {
+        list::list(Arc::clone(&self.0))
+    }
+
+    fn names(&self, blob: &BlobKey) -> Vec<String> {
+        let Target { place, aside, .. } = self.0.blob_target(blob);
+        [Some(place), aside].into_iter().flatten().map(|it| it.path().to_owned()).collect()
+    }
+
+    async fn quarantine(&self, name: &str) -> Result<String, Error> {
+        let (store, name) = (Arc::clone(&self.0), name.to_owned());
+        blocking(move || store.quarantine(&name)).await
     }
 }
 

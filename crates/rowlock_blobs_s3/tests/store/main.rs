@@ -4,6 +4,7 @@
 
 mod access;
 mod faults;
+mod listing;
 mod proxy;
 mod servers;
 mod suite;

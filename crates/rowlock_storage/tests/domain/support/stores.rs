@@ -1,10 +1,11 @@
 //! Blob stores that fail or wait where a test wants them to.
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
 use rowlock_blobs::{
-    BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, JoinedBlob, MultipartBlob,
-    PartInfo,
+    BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, Found, JoinedBlob,
+    MultipartBlob, PartInfo,
 };
 use rowlock_types::UploadId;
 use std::future::Future;
@@ -131,5 +132,17 @@ impl BlobStore for Hooked {
 
     async fn remove_multipart(&self, upload: &MultipartBlob) -> Result<(), Error> {
         self.inner.remove_multipart(upload).await
+    }
+
+    fn list(&self) -> BoxStream<'static, Result<Found, Error>> {
+        self.inner.list()
+    }
+
+    fn names(&self, blob: &BlobKey) -> Vec<String> {
+        self.inner.names(blob)
+    }
+
+    async fn quarantine(&self, name: &str) -> Result<String, Error> {
+        self.inner.quarantine(name).await
     }
 }
