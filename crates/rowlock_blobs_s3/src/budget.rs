@@ -4,11 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How long an upload of known length waits for room before it is passed through instead.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How long one of unknown length waits, which cannot be passed through.
-const LONG_PATIENCE: Duration = Duration::from_secs(60);
-
 /// Bytes that may still be held.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
@@ -28,32 +23,37 @@ impl Budget {
         Self { room: Arc::new(Semaphore::new(whole)), whole }
     }
 
-    /// Room for `bytes`; `None` when there is none for too long.
-    pub(crate) async fn share(&self, bytes: u64, must: bool) -> Option<Share> {
+    /// Room for `bytes`; `None` when there is none within `patience`.
+    pub(crate) async fn share(&self, bytes: u64, patience: Duration) -> Option<Share> {
         let bytes = u32::try_from(bytes).ok().filter(|bytes| *bytes as usize <= self.whole)?;
-        let patience = if must { LONG_PATIENCE } else { PATIENCE };
-        let room = Arc::clone(&self.room).acquire_many_owned(bytes);
-        match tokio::time::timeout(patience, room).await {
-            Ok(Ok(permit)) => Some(Share { _permit: permit }),
-            _ => None,
-        }
+        let room = Arc::clone(&self.room);
+        let permit = if patience.is_zero() {
+            // Whoever waits comes first.
+            room.try_acquire_many_owned(bytes).ok()
+        } else {
+            tokio::time::timeout(patience, room.acquire_many_owned(bytes)).await.ok()?.ok()
+        };
+        permit.map(|permit| Share { _permit: permit })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Budget;
+    use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
     async fn shares_come_back() {
         let budget = Budget::new(10);
-        let all = budget.share(10, false).await.unwrap();
-        assert!(budget.share(1, false).await.is_none());
-        let (waited, ()) = tokio::join!(budget.share(4, true), async {
-            tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+        let minute = Duration::from_secs(60);
+        let all = budget.share(10, Duration::ZERO).await.unwrap();
+        assert!(budget.share(1, Duration::ZERO).await.is_none());
+        assert!(budget.share(1, Duration::from_secs(1)).await.is_none());
+        let (waited, ()) = tokio::join!(budget.share(4, minute), async {
+            tokio::time::sleep(minute / 2).await;
             drop(all);
         });
         assert!(waited.is_some());
-        assert!(budget.share(11, true).await.is_none(), "more than there ever is");
+        assert!(budget.share(11, minute).await.is_none(), "more than there ever is");
     }
 }

@@ -3,12 +3,12 @@
 use crate::encode::copy_source;
 use crate::failure::Failure;
 use crate::layout::checked;
-use crate::multipart::{self, long_work};
+use crate::multipart::{self, Sent, long_work};
 use crate::retry::retrying;
 use crate::store::Inner;
 use aws_sdk_s3::types::MetadataDirective;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use rowlock_blobs::{BlobAttributes, BlobKey, Error, PartInfo};
+use rowlock_blobs::{BlobAttributes, BlobKey, Error};
 use std::ops::Range;
 
 const DOING: &str = "copying a blob";
@@ -117,10 +117,10 @@ async fn by_parts(
         async move {
             let length = range.end - range.start;
             let etag = part(store, from, range, to, id, number).await?;
-            Ok::<_, Error>(PartInfo { number, etag, size: length })
+            Ok::<_, Error>(Sent { number, etag, size: length, crc32: None })
         }
     });
-    let copied: Result<Vec<PartInfo>, Error> =
+    let copied: Result<Vec<Sent>, Error> =
         stream::iter(pieces).buffered(AT_A_TIME).try_collect().await;
     let joined = match copied {
         Ok(parts) => multipart::complete(store, to, &id, &parts, attributes).await,

@@ -70,7 +70,8 @@ const OPERATORS: &[&str] = &[
 ];
 
 impl Failure {
-    fn of(code: &str, detail: String) -> Self {
+    /// A failure in our own words.
+    pub(crate) fn of(code: &str, detail: String) -> Self {
         Self { status: None, code: code.to_owned(), detail, coded: false, date: None, region: None }
     }
 

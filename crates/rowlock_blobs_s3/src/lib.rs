@@ -29,6 +29,7 @@ mod retry;
 mod settings;
 mod store;
 mod transport;
+mod upload;
 mod writer;
 
 pub use check::Problem;

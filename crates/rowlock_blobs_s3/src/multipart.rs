@@ -1,21 +1,21 @@
 //! Multipart uploads in the service.
 
-use crate::failure::Failure;
-use crate::piece::Buffered;
+use crate::failure::{Failure, UNREADABLE};
+use crate::piece::{Buffered, Sums};
 use crate::read;
 use crate::retry::retrying;
 use crate::store::{Inner, LONG_WORK};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use rowlock_blobs::{BlobAttributes, Error, PartInfo};
 use std::collections::HashMap;
 use std::time::Duration;
 
 /// How long the parts of an upload may be tried again: others are done already.
 const PART_PATIENCE: Duration = Duration::from_secs(90);
+
+const BEGINNING: &str = "beginning an upload";
 
 /// A tag without its quotes.
 pub(crate) fn bare(etag: Option<&str>) -> String {
@@ -28,12 +28,40 @@ pub(crate) fn long_work() -> aws_sdk_s3::config::Builder {
     aws_sdk_s3::config::Builder::new().timeout_config(limits)
 }
 
-/// Begins an upload and returns its id.
+/// Begins an upload whose parts may carry any digest, and returns its id.
 pub(crate) async fn create(
     store: &Inner,
     key: &str,
     attributes: &BlobAttributes,
 ) -> Result<String, Error> {
+    let created = begin(store, key, attributes, None).await;
+    created.map_err(|failure| failure.error(BEGINNING))
+}
+
+/// Begins an upload whose parts all carry a CRC32, where the service takes that: which parts
+/// have to carry, an upload says at its beginning (S3 user guide, "Checking object integrity").
+/// Returns its id and whether they do.
+pub(crate) async fn create_summed(
+    store: &Inner,
+    key: &str,
+    attributes: &BlobAttributes,
+) -> Result<(String, bool), Error> {
+    if !store.is_plain() {
+        match begin(store, key, attributes, Some(ChecksumAlgorithm::Crc32)).await {
+            Ok(id) => return Ok((id, true)),
+            Err(failure) if store.gives_up_checksums(&failure) => {}
+            Err(failure) => return Err(failure.error(BEGINNING)),
+        }
+    }
+    Ok((create(store, key, attributes).await?, false))
+}
+
+async fn begin(
+    store: &Inner,
+    key: &str,
+    attributes: &BlobAttributes,
+    algorithm: Option<ChecksumAlgorithm>,
+) -> Result<String, Failure> {
     let mut uncertain = false;
     let created = retrying(store.patience(), |attempt| {
         uncertain = attempt > 0;
@@ -42,16 +70,14 @@ pub(crate) async fn create(
             .create_multipart_upload()
             .bucket(store.bucket())
             .key(key)
+            .set_checksum_algorithm(algorithm.clone())
             .set_content_type(attributes.content_type.clone())
             .set_cache_control(attributes.cache_control.clone());
         async move { request.send().await.map_err(Failure::from) }
     })
-    .await
-    .map_err(|failure| failure.error("beginning an upload"))?;
-    let id = created
-        .upload_id
-        .filter(|id| !id.is_empty())
-        .ok_or(Error::Unavailable { doing: "beginning an upload", why: "no id".into() })?;
+    .await?;
+    let id = created.upload_id.filter(|id| !id.is_empty());
+    let id = id.ok_or_else(|| Failure::of(UNREADABLE, "no upload id".to_owned()))?;
     // An answer that got lost has left an upload of which only the service knows the id.
     if uncertain && let Err(error) = abort_all(store, key, Some(&id)).await {
         tracing::warn!(%error, "an upload begun twice could not be removed");
@@ -59,15 +85,16 @@ pub(crate) async fn create(
     Ok(id)
 }
 
-/// Sends a part that is held, as often as it takes. `md5` is its digest.
+/// Sends a part that is held, as often as it takes, and returns its entity tag. `sums` are its
+/// digests.
 pub(crate) async fn put_part(
     store: &Inner,
     key: &str,
     id: &str,
     number: i32,
     piece: &Buffered,
-    md5: [u8; 16],
-) -> Result<String, Error> {
+    sums: Sums,
+) -> Result<String, Failure> {
     let length = i64::try_from(piece.len()).unwrap_or(i64::MAX);
     let sent = retrying(PART_PATIENCE.max(store.patience()), |_| {
         let request = store
@@ -78,11 +105,30 @@ pub(crate) async fn put_part(
             .upload_id(id)
             .part_number(number)
             .content_length(length)
-            .content_md5(STANDARD.encode(md5))
+            .set_checksum_crc32(sums.crc32.clone())
+            .set_content_md5(sums.md5.clone())
             .body(piece.body());
         async move { Failure::unless_tagged(request.send().await?.e_tag()) }
     });
-    sent.await.map_err(|failure| failure.error("sending a part"))
+    sent.await
+}
+
+/// A part in the service, as Complete names it.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) number: u32,
+    /// Without quotes.
+    pub(crate) etag: String,
+    pub(crate) size: u64,
+    /// Base64; set for all parts of an upload that was begun so.
+    pub(crate) crc32: Option<String>,
+}
+
+impl From<&PartInfo> for Sent {
+    fn from(part: &PartInfo) -> Self {
+        let PartInfo { number, etag, size } = part;
+        Self { number: *number, etag: etag.clone(), size: *size, crc32: None }
+    }
 }
 
 /// What parts were joined into.
@@ -96,20 +142,25 @@ pub(crate) async fn complete(
     store: &Inner,
     key: &str,
     id: &str,
-    parts: &[PartInfo],
+    parts: &[Sent],
     attributes: &BlobAttributes,
 ) -> Result<Joined, Error> {
     const DOING: &str = "joining parts";
     let size = parts.iter().map(|part| part.size).sum();
     // Empty parts were never sent.
-    let parts: Vec<&PartInfo> = parts.iter().filter(|part| part.size > 0).collect();
+    let parts: Vec<&Sent> = parts.iter().filter(|part| part.size > 0).collect();
     let parts = parts.as_slice();
     if parts.is_empty() {
         let etag = put_empty(store, key, attributes).await.map_err(|it| it.error(DOING))?;
         abort(store, key, id).await?;
         return Ok(Joined { size, etag });
     }
-    match join(store, key, id, parts).await {
+    let summed = parts.iter().all(|part| part.crc32.is_some());
+    let mut joined = join(store, key, id, parts, summed).await;
+    if summed && joined.as_ref().is_err_and(|failure| store.gives_up_checksums(failure)) {
+        joined = join(store, key, id, parts, false).await;
+    }
+    match joined {
         Ok(etag) => Ok(Joined { size, etag }),
         Err(failure) if failure.code == "NoSuchUpload" || failure.status == Some(404) => {
             match read::head(store, key).await {
@@ -146,13 +197,20 @@ async fn put_empty(
     put.await
 }
 
-async fn join(store: &Inner, key: &str, id: &str, parts: &[&PartInfo]) -> Result<String, Failure> {
+async fn join(
+    store: &Inner,
+    key: &str,
+    id: &str,
+    parts: &[&Sent],
+    summed: bool,
+) -> Result<String, Failure> {
     let parts = parts
         .iter()
         .map(|part| {
             CompletedPart::builder()
                 .part_number(i32::try_from(part.number).unwrap_or(i32::MAX))
                 .e_tag(format!("\"{}\"", part.etag))
+                .set_checksum_crc32(part.crc32.clone().filter(|_| summed))
                 .build()
         })
         .collect();
@@ -173,7 +231,7 @@ async fn join(store: &Inner, key: &str, id: &str, parts: &[&PartInfo]) -> Result
 }
 
 /// Which of the parts the service does not have, if it can be found out.
-async fn missing(store: &Inner, key: &str, id: &str, parts: &[&PartInfo]) -> Option<Error> {
+async fn missing(store: &Inner, key: &str, id: &str, parts: &[&Sent]) -> Option<Error> {
     let mut there = HashMap::new();
     let mut marker = None;
     loop {
@@ -195,7 +253,7 @@ async fn missing(store: &Inner, key: &str, id: &str, parts: &[&PartInfo]) -> Opt
             break;
         }
     }
-    let lacks = |part: &&&PartInfo| {
+    let lacks = |part: &&&Sent| {
         let number = i32::try_from(part.number).ok();
         number.and_then(|number| there.get(&number)) != Some(&part.etag)
     };

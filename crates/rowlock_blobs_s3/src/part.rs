@@ -2,9 +2,8 @@
 
 use crate::failure::Failure;
 use crate::multipart;
-use crate::piece::{self, Buffered, Passing};
-use crate::store::Inner;
-use crate::writer::md5;
+use crate::piece::{Buffered, Passing, Sums};
+use crate::store::{Inner, LONG_PATIENCE, PATIENCE};
 use async_trait::async_trait;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
@@ -60,11 +59,11 @@ impl PartWriter {
     async fn begin(&self) -> Result<State, Error> {
         let most = self.store.settings.part_size;
         let size = self.length.unwrap_or(most);
+        let patience = if self.length.is_none() { LONG_PATIENCE } else { PATIENCE };
         if size <= most
-            && let Some(held) =
-                piece::buffered(&self.store.budget, size, self.length.is_none()).await
+            && let Some(share) = self.store.budget.share(size, patience).await
         {
-            return Ok(State::Held(held, size));
+            return Ok(State::Held(Buffered::new(share), size));
         }
         if self.length.is_none() {
             return Err(Error::Unavailable { doing: DOING, why: "no memory is free".into() });
@@ -94,11 +93,13 @@ impl PartWriter {
     /// The digest that the domain has made already, or one of our own.
     async fn put(&self, held: &Buffered, etag: &str) -> Result<String, Error> {
         let mut known = [0; 16];
-        let digest = match hex::decode_to_slice(etag, &mut known) {
-            Ok(()) => known,
-            Err(_) => held.digest(md5).await?,
+        let sums = match hex::decode_to_slice(etag, &mut known) {
+            Ok(()) => Sums::of_md5(known),
+            Err(_) => held.sums(false).await?,
         };
-        multipart::put_part(&self.store, &self.key, &self.id, self.number, held, digest).await
+        let sent =
+            multipart::put_part(&self.store, &self.key, &self.id, self.number, held, sums).await;
+        sent.map_err(|failure| failure.error(DOING))
     }
 }
 

@@ -1,11 +1,14 @@
 //! Bytes on their way into the service: one PUT's or one part's worth.
 
-use crate::budget::{Budget, Share};
+use crate::budget::Share;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::body::SdkBody;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use rowlock_blobs::Error;
+use rowlock_digest::{Algorithm, Digests};
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
@@ -20,10 +23,15 @@ const QUEUED: usize = 2;
 pub(crate) struct Buffered {
     chunks: Vec<Bytes>,
     length: u64,
-    _share: Option<Share>,
+    share: Option<Share>,
 }
 
 impl Buffered {
+    /// Nothing yet, with room for it.
+    pub(crate) fn new(share: Share) -> Self {
+        Self { share: Some(share), ..Self::default() }
+    }
+
     pub(crate) fn push(&mut self, chunk: Bytes) {
         self.length += chunk.len() as u64;
         self.chunks.push(chunk);
@@ -40,19 +48,42 @@ impl Buffered {
         ByteStream::new(SdkBody::from_body_1_x(Chunks { chunks, left }))
     }
 
-    /// A digest over all bytes, made on a thread that may take its time.
-    pub(crate) async fn digest<T: Send + 'static>(
-        &self,
-        digest: impl FnOnce(&mut dyn Iterator<Item = &[u8]>) -> T + Send + 'static,
-    ) -> Result<T, Error> {
+    /// The digest to send along: a CRC32, or the MD5 that every service knows and that costs
+    /// many times as much.
+    pub(crate) async fn sums(&self, crc32: bool) -> Result<Sums, Error> {
+        let algorithm = if crc32 { Algorithm::Crc32 } else { Algorithm::Md5 };
         let chunks = self.chunks.clone();
-        let work = move || digest(&mut chunks.iter().map(|chunk| &chunk[..]));
-        if self.length <= 64 << 10 {
-            return Ok(work());
-        }
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|lost| Error::Io { doing: "hashing", source: lost.into() })
+        let work = move || {
+            let mut digests = Digests::new([algorithm]);
+            chunks.iter().for_each(|chunk| digests.update(chunk));
+            digests.finish().get(algorithm).map(|digest| STANDARD.encode(digest))
+        };
+        let sum = if self.length <= 64 << 10 {
+            work()
+        } else {
+            let made = tokio::task::spawn_blocking(work).await;
+            made.map_err(|lost| Error::Io { doing: "hashing", source: lost.into() })?
+        };
+        Ok(if crc32 { Sums { crc32: sum, md5: None } } else { Sums { crc32: None, md5: sum } })
+    }
+
+    /// The room that the bytes took.
+    pub(crate) fn into_share(self) -> Option<Share> {
+        self.share
+    }
+}
+
+/// Digests of a piece as headers carry them: in Base64.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sums {
+    pub(crate) crc32: Option<String>,
+    pub(crate) md5: Option<String>,
+}
+
+impl Sums {
+    /// What `Content-MD5` says of bytes with this digest.
+    pub(crate) fn of_md5(digest: [u8; 16]) -> Self {
+        Self { crc32: None, md5: Some(STANDARD.encode(digest)) }
     }
 }
 
@@ -89,13 +120,6 @@ impl Passing {
             let _ = self.to.send(chunk).await;
         }
     }
-}
-
-/// Room for a piece of up to `size` bytes; `None` when there is none, and the piece has to pass
-/// through. One that `must` be held waits for longer.
-pub(crate) async fn buffered(budget: &Budget, size: u64, must: bool) -> Option<Buffered> {
-    let share = budget.share(size, must).await?;
-    Some(Buffered { _share: Some(share), ..Buffered::default() })
 }
 
 struct Chunks {

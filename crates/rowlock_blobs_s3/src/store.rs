@@ -38,6 +38,11 @@ pub(crate) const MAX_PARTS: u64 = 10_000;
 /// How long a service may work at joining or copying before it answers.
 pub(crate) const LONG_WORK: Duration = Duration::from_secs(600);
 
+/// How long an upload of known length waits for memory before it is passed through instead.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+/// How long one waits that cannot be passed through.
+pub(crate) const LONG_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Keeps blobs in an S3 service. Cheap to clone.
 #[derive(Clone)]
 pub struct S3Store(pub(crate) Arc<Inner>);
@@ -147,9 +152,10 @@ impl Inner {
         self.plain.load(Ordering::Relaxed)
     }
 
-    /// Gives the newer checksums up if that is what the service refused; true when it was.
+    /// Gives the newer checksums up if that is what the service refused; true when it was. To be
+    /// asked about requests that carried one.
     pub(crate) fn gives_up_checksums(&self, failure: &Failure) -> bool {
-        if self.is_plain() || !failure.refuses_checksums() {
+        if !failure.refuses_checksums() {
             return false;
         }
         if !self.plain.swap(true, Ordering::Relaxed) {
@@ -248,7 +254,8 @@ impl BlobStore for S3Store {
     ) -> Result<JoinedBlob, Error> {
         let key = self.0.layout.key(&upload.blob);
         let id = upload.upload_id.as_str();
-        let joined = multipart::complete(&self.0, &key, id, parts, attributes).await?;
+        let parts: Vec<multipart::Sent> = parts.iter().map(Into::into).collect();
+        let joined = multipart::complete(&self.0, &key, id, &parts, attributes).await?;
         // The upload's own version: of two Completes the service lets one win.
         Ok(JoinedBlob { version: None, size: joined.size, etag: Some(joined.etag) })
     }

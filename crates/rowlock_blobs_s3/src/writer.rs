@@ -2,23 +2,19 @@
 
 use crate::failure::Failure;
 use crate::layout::checked;
-use crate::multipart;
-use crate::piece::{self, Buffered, Passing};
+use crate::piece::{Buffered, Passing};
 use crate::retry::retrying;
-use crate::store::{Inner, MAX_PARTS, MIN_PART};
+use crate::store::{Inner, LONG_PATIENCE, MAX_PARTS, MIN_PART, PATIENCE};
+use crate::upload::{Arrived, Sending, Upload};
 use async_trait::async_trait;
 use aws_sdk_s3::primitives::ByteStream;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use rowlock_blobs::{BlobAttributes, BlobKey, BlobWriter, Error, PartInfo, StagedPart};
-use rowlock_digest::{Algorithm, Digests};
-use std::collections::VecDeque;
+use rowlock_blobs::{BlobAttributes, BlobKey, BlobWriter, Error, StagedPart};
 use std::io;
 use std::sync::Arc;
-use tokio::task::JoinHandle;
+use std::time::Duration;
 
-const DOING: &str = "sending a blob";
+pub(crate) const DOING: &str = "sending a blob";
 
 pub(crate) struct Writer {
     store: Arc<Inner>,
@@ -43,33 +39,6 @@ enum Kind {
     Passed(Passing, Sending),
 }
 
-/// A request under way; gives the entity tag. Dropped, it ends.
-struct Sending(JoinHandle<Result<String, Error>>);
-
-impl Drop for Sending {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl Sending {
-    async fn answer(mut self) -> Result<String, Error> {
-        let lost = |error: tokio::task::JoinError| Error::Io { doing: DOING, source: error.into() };
-        (&mut self.0).await.unwrap_or_else(|error| Err(lost(error)))
-    }
-}
-
-/// The multipart upload of a large blob; aborted when it is dropped before its end.
-struct Upload {
-    store: Arc<Inner>,
-    key: String,
-    id: String,
-    sending: VecDeque<(u32, u64, Sending)>,
-    sent: Vec<PartInfo>,
-    next: u32,
-    open: bool,
-}
-
 impl Writer {
     pub(crate) fn new(
         store: Arc<Inner>,
@@ -92,17 +61,9 @@ impl Writer {
         let part_size = self.part_size();
         let left = self.length.map(|length| length.saturating_sub(self.before));
         let size = left.map_or(part_size, |left| left.min(part_size));
-        if self.length.is_some_and(|length| length > part_size) && self.upload.is_none() {
-            self.upload = Some(self.begin_upload().await?);
-        }
-        // Before the memory is taken, so that an upload takes no more than its parts at work.
-        if let Some(upload) = &mut self.upload {
-            upload.wait(self.store.settings.queue_size.max(1) - 1).await?;
-        }
-        let held = piece::buffered(&self.store.budget, size, left.is_none()).await;
-        let kind = match (held, left) {
-            (Some(held), _) => Kind::Held(held),
-            (None, Some(_)) => {
+        let kind = match self.room(size, left.is_none()).await? {
+            Some(held) => Kind::Held(held),
+            None => {
                 let (passing, body) = Passing::new(size);
                 let sending = match &mut self.upload {
                     Some(upload) => upload.pass(size, body),
@@ -110,25 +71,34 @@ impl Writer {
                 };
                 Kind::Passed(passing, sending)
             }
-            (None, None) => {
-                return Err(Error::Unavailable { doing: DOING, why: "no memory is free".into() });
-            }
         };
         Ok(Piece { kind, filled: 0, size })
     }
 
-    async fn begin_upload(&self) -> Result<Upload, Error> {
-        let key = checked(self.key.clone())?;
-        let id = multipart::create(&self.store, &key, &self.attributes).await?;
-        Ok(Upload {
-            store: Arc::clone(&self.store),
-            key,
-            id,
-            sending: VecDeque::new(),
-            sent: Vec::new(),
-            next: 1,
-            open: true,
-        })
+    /// Room for a piece, or `None` where its bytes have to pass through. An upload whose first
+    /// piece is held holds all of them: it gets by with the room of those that are done.
+    async fn room(&mut self, size: u64, unknown: bool) -> Result<Option<Buffered>, Error> {
+        let budget = &self.store.budget;
+        let share = match &mut self.upload {
+            Some(upload) if upload.is_held() => upload.share(budget, size).await?,
+            Some(_) => budget.share(size, Duration::ZERO).await,
+            None if unknown => budget.share(size, LONG_PATIENCE).await,
+            None => {
+                let share = budget.share(size, PATIENCE).await;
+                if self.length.is_some_and(|length| length > size) {
+                    self.upload = Some(self.begin_upload(share.is_some()).await?);
+                }
+                share
+            }
+        };
+        if share.is_none() && (unknown || self.upload.as_ref().is_some_and(Upload::is_held)) {
+            return Err(Error::Unavailable { doing: DOING, why: "no memory is free".into() });
+        }
+        Ok(share.map(Buffered::new))
+    }
+
+    async fn begin_upload(&self, held: bool) -> Result<Upload, Error> {
+        Upload::begin(&self.store, checked(self.key.clone())?, &self.attributes, held).await
     }
 
     /// Puts the whole blob from a body that cannot be sent again.
@@ -143,30 +113,19 @@ impl Writer {
             .set_cache_control(self.attributes.cache_control.clone())
             .content_length(i64::try_from(length).unwrap_or(i64::MAX))
             .body(body);
-        Sending(tokio::spawn(async move {
+        Sending::new(async move {
             let sent = request.send().await.map_err(Failure::from);
             let tag = sent.and_then(|sent| Failure::unless_tagged(sent.e_tag()));
-            tag.map_err(|failure| failure.error(DOING))
-        }))
+            tag.map(Arrived::passed).map_err(|failure| failure.error(DOING))
+        })
     }
 
     /// Puts the whole blob from memory.
     async fn put(&self, held: &Buffered) -> Result<(), Error> {
         let length = i64::try_from(held.len()).unwrap_or(i64::MAX);
-        let digest = |algorithm| {
-            held.digest(move |chunks| {
-                let mut digests = Digests::new([algorithm]);
-                chunks.for_each(|chunk| digests.update(chunk));
-                digests.finish().get(algorithm).map(|digest| STANDARD.encode(digest))
-            })
-        };
         loop {
             let plain = self.store.is_plain();
-            let (crc32, md5) = if plain {
-                (None, digest(Algorithm::Md5).await?)
-            } else {
-                (digest(Algorithm::Crc32).await?, None)
-            };
+            let sums = held.sums(!plain).await?;
             let put = retrying(self.store.patience(), |_| {
                 let request = self
                     .store
@@ -177,8 +136,8 @@ impl Writer {
                     .set_content_type(self.attributes.content_type.clone())
                     .set_cache_control(self.attributes.cache_control.clone())
                     .content_length(length)
-                    .set_checksum_crc32(crc32.clone())
-                    .set_content_md5(md5.clone())
+                    .set_checksum_crc32(sums.crc32.clone())
+                    .set_content_md5(sums.md5.clone())
                     .body(held.body());
                 async move { Failure::unless_tagged(request.send().await?.e_tag()) }
             });
@@ -194,103 +153,17 @@ impl Writer {
     async fn dispatch(&mut self, piece: Piece) -> Result<(), Error> {
         self.before += piece.filled;
         if self.upload.is_none() {
-            self.upload = Some(self.begin_upload().await?);
+            self.upload = Some(self.begin_upload(true).await?);
         }
-        if let Some(upload) = &mut self.upload {
-            upload.send(piece).await?;
-        }
-        Ok(())
-    }
-}
-
-impl Upload {
-    /// Sends a part from a body that cannot be sent again.
-    fn pass(&mut self, length: u64, body: ByteStream) -> Sending {
-        let request = self
-            .store
-            .client
-            .upload_part()
-            .bucket(self.store.bucket())
-            .key(&self.key)
-            .upload_id(&self.id)
-            .part_number(i32::try_from(self.next).unwrap_or(i32::MAX))
-            .content_length(i64::try_from(length).unwrap_or(i64::MAX))
-            .body(body);
-        Sending(tokio::spawn(async move {
-            let sent = request.send().await.map_err(Failure::from);
-            let tag = sent.and_then(|sent| Failure::unless_tagged(sent.e_tag()));
-            tag.map_err(|failure| failure.error(DOING))
-        }))
-    }
-
-    async fn send(&mut self, piece: Piece) -> Result<(), Error> {
-        if u64::from(self.next) > MAX_PARTS {
-            let source = io::Error::other("more parts than an upload may have");
-            return Err(Error::Io { doing: DOING, source });
-        }
-        let (number, size) = (self.next, piece.filled);
-        self.next += 1;
-        let sending = match piece.kind {
-            Kind::Passed(passing, sending) => {
+        match (&mut self.upload, piece.kind) {
+            (Some(upload), Kind::Held(held)) => upload.send(held).await,
+            (Some(upload), Kind::Passed(passing, sending)) => {
                 passing.end().await;
-                sending
+                upload.sent(piece.filled, sending).await
             }
-            Kind::Held(held) => {
-                let (store, key, id) = (Arc::clone(&self.store), self.key.clone(), self.id.clone());
-                Sending(tokio::spawn(async move {
-                    let md5 = held.digest(md5).await?;
-                    let number = i32::try_from(number).unwrap_or(i32::MAX);
-                    multipart::put_part(&store, &key, &id, number, &held, md5).await
-                }))
-            }
-        };
-        self.sending.push_back((number, size, sending));
-        Ok(())
-    }
-
-    /// Waits until no more than `left` parts are under way.
-    async fn wait(&mut self, left: usize) -> Result<(), Error> {
-        while self.sending.len() > left {
-            let Some((number, size, sending)) = self.sending.pop_front() else { break };
-            let etag = sending.answer().await?;
-            self.sent.push(PartInfo { number, etag, size });
-        }
-        Ok(())
-    }
-
-    async fn finish(mut self) -> Result<(), Error> {
-        self.wait(0).await?;
-        let attributes = BlobAttributes::default();
-        multipart::complete(&self.store, &self.key, &self.id, &self.sent, &attributes).await?;
-        self.open = false;
-        Ok(())
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        self.sending.clear();
-        if !self.open {
-            return;
-        }
-        let (store, key) = (Arc::clone(&self.store), std::mem::take(&mut self.key));
-        let id = std::mem::take(&mut self.id);
-        // Without a runtime the process is at its end, and its ledger tells the next one.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(error) = multipart::abort(&store, &key, &id).await {
-                    tracing::warn!(%error, "an unfinished upload could not be aborted yet");
-                }
-            });
+            (None, _) => Ok(()),
         }
     }
-}
-
-/// MD5 of a piece.
-pub(crate) fn md5(chunks: &mut dyn Iterator<Item = &[u8]>) -> [u8; 16] {
-    let mut digests = Digests::new([Algorithm::Md5]);
-    chunks.for_each(|chunk| digests.update(chunk));
-    digests.finish().md5().unwrap_or_default()
 }
 
 #[async_trait]

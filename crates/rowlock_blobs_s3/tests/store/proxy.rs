@@ -96,7 +96,8 @@ impl Proxy {
         self.script.lock().unwrap().faults.is_empty()
     }
 
-    /// The requests since the faults were set: method and target.
+    /// The requests since the faults were set: method and target, and whether there is a word
+    /// about the newer checksums in the headers.
     pub(crate) fn seen(&self) -> Vec<String> {
         self.script.lock().unwrap().seen.clone()
     }
@@ -109,7 +110,9 @@ async fn serve(
 ) -> Result<Response<Body>, io::Error> {
     let fault = {
         let mut script = script.lock().unwrap();
-        script.seen.push(format!("{} {}", request.method(), request.uri()));
+        let newer = |name: &hyper::header::HeaderName| name.as_str().starts_with("x-amz-checksum");
+        let summed = if request.headers().keys().any(newer) { " summed" } else { "" };
+        script.seen.push(format!("{} {}{summed}", request.method(), request.uri()));
         let next = script.faults.pop_front().or_else(|| script.after.clone());
         next.unwrap_or(Fault::None)
     };

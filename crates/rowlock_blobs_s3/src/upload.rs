@@ -1,0 +1,212 @@
+//! The multipart upload of one large blob: its parts under way, and their end.
+
+use crate::budget::{Budget, Share};
+use crate::failure::Failure;
+use crate::multipart::{self, Sent};
+use crate::piece::Buffered;
+use crate::store::{Inner, MAX_PARTS};
+use crate::writer::DOING;
+use aws_sdk_s3::primitives::ByteStream;
+use rowlock_blobs::{BlobAttributes, Error};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// A request under way; dropped, it ends.
+pub(crate) struct Sending(JoinHandle<Result<Arrived, Error>>);
+
+/// What the service has acknowledged.
+pub(crate) struct Arrived {
+    etag: String,
+    crc32: Option<String>,
+    /// The room that the bytes took.
+    share: Option<Share>,
+}
+
+impl Arrived {
+    /// Bytes that were not held.
+    pub(crate) fn passed(etag: String) -> Self {
+        Self { etag, crc32: None, share: None }
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Sending {
+    pub(crate) fn new(
+        request: impl Future<Output = Result<Arrived, Error>> + Send + 'static,
+    ) -> Self {
+        Self(tokio::spawn(request))
+    }
+
+    pub(crate) async fn answer(mut self) -> Result<Arrived, Error> {
+        let lost = |error: tokio::task::JoinError| Error::Io { doing: DOING, source: error.into() };
+        (&mut self.0).await.unwrap_or_else(|error| Err(lost(error)))
+    }
+}
+
+/// The upload; aborted when it is dropped before its end.
+pub(crate) struct Upload {
+    store: Arc<Inner>,
+    key: String,
+    id: String,
+    /// Whether its parts are held until they are acknowledged.
+    held: bool,
+    /// Whether its parts carry a CRC32.
+    summed: bool,
+    sending: VecDeque<(u32, u64, Sending)>,
+    sent: Vec<Sent>,
+    /// The room of a part that is done.
+    spare: Option<Share>,
+    next: u32,
+    open: bool,
+}
+
+impl Upload {
+    /// Begins it. Bytes that pass through have no digest beforehand: it is one for CRC32 only
+    /// where all of them are `held`.
+    pub(crate) async fn begin(
+        store: &Arc<Inner>,
+        key: String,
+        attributes: &BlobAttributes,
+        held: bool,
+    ) -> Result<Self, Error> {
+        let (id, summed) = if held {
+            multipart::create_summed(store, &key, attributes).await?
+        } else {
+            (multipart::create(store, &key, attributes).await?, false)
+        };
+        Ok(Self {
+            store: Arc::clone(store),
+            key,
+            id,
+            held,
+            summed,
+            sending: VecDeque::new(),
+            sent: Vec::new(),
+            spare: None,
+            next: 1,
+            open: true,
+        })
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Room for the next part: what is free, or what comes free when one of its own is done.
+    pub(crate) async fn share(
+        &mut self,
+        budget: &Budget,
+        size: u64,
+    ) -> Result<Option<Share>, Error> {
+        loop {
+            if let Some(share) = self.spare.take() {
+                return Ok(Some(share));
+            }
+            if let Some(share) = budget.share(size, Duration::ZERO).await {
+                return Ok(Some(share));
+            }
+            if self.sending.is_empty() {
+                return Ok(budget.share(size, crate::store::LONG_PATIENCE).await);
+            }
+            self.wait(self.sending.len() - 1).await?;
+        }
+    }
+
+    /// Sends a part from a body that cannot be sent again.
+    pub(crate) fn pass(&mut self, length: u64, body: ByteStream) -> Sending {
+        let request = self
+            .store
+            .client
+            .upload_part()
+            .bucket(self.store.bucket())
+            .key(&self.key)
+            .upload_id(&self.id)
+            .part_number(i32::try_from(self.next).unwrap_or(i32::MAX))
+            .content_length(i64::try_from(length).unwrap_or(i64::MAX))
+            .body(body);
+        Sending::new(async move {
+            let sent = request.send().await.map_err(Failure::from);
+            let tag = sent.and_then(|sent| Failure::unless_tagged(sent.e_tag()));
+            tag.map(Arrived::passed).map_err(|failure| failure.error(DOING))
+        })
+    }
+
+    /// Sends a part that is held.
+    pub(crate) async fn send(&mut self, held: Buffered) -> Result<(), Error> {
+        let (store, key, id) = (Arc::clone(&self.store), self.key.clone(), self.id.clone());
+        let (size, number, summed) = (held.len(), self.next, self.summed);
+        self.wait(self.store.settings.queue_size.max(1) - 1).await?;
+        let sending = Sending::new(async move {
+            let number = i32::try_from(number).unwrap_or(i32::MAX);
+            let mut sums = held.sums(summed).await?;
+            let mut sent =
+                multipart::put_part(&store, &key, &id, number, &held, sums.clone()).await;
+            if summed && sent.as_ref().is_err_and(|failure| store.gives_up_checksums(failure)) {
+                // It had no ear for what the upload said at its beginning.
+                sums = held.sums(false).await?;
+                sent = multipart::put_part(&store, &key, &id, number, &held, sums.clone()).await;
+            }
+            let etag = sent.map_err(|failure| failure.error(DOING))?;
+            Ok(Arrived { etag, crc32: sums.crc32, share: held.into_share() })
+        });
+        self.sent(size, sending).await
+    }
+
+    /// Takes on the request that sends the next part.
+    pub(crate) async fn sent(&mut self, size: u64, sending: Sending) -> Result<(), Error> {
+        if u64::from(self.next) > MAX_PARTS {
+            let source = io::Error::other("more parts than an upload may have");
+            return Err(Error::Io { doing: DOING, source });
+        }
+        self.sending.push_back((self.next, size, sending));
+        self.next += 1;
+        self.wait(self.store.settings.queue_size.max(1)).await
+    }
+
+    /// Waits until no more than `left` parts are under way.
+    async fn wait(&mut self, left: usize) -> Result<(), Error> {
+        while self.sending.len() > left {
+            let Some((number, size, sending)) = self.sending.pop_front() else { break };
+            let Arrived { etag, crc32, share } = sending.answer().await?;
+            self.sent.push(Sent { number, etag, size, crc32 });
+            // One is kept until the end, so that this upload never has to wait for others.
+            self.spare = self.spare.take().or(share);
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn finish(mut self) -> Result<(), Error> {
+        self.wait(0).await?;
+        let attributes = BlobAttributes::default();
+        multipart::complete(&self.store, &self.key, &self.id, &self.sent, &attributes).await?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.sending.clear();
+        if !self.open {
+            return;
+        }
+        let (store, key) = (Arc::clone(&self.store), std::mem::take(&mut self.key));
+        let id = std::mem::take(&mut self.id);
+        // Without a runtime the process is at its end, and its ledger tells the next one.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = multipart::abort(&store, &key, &id).await {
+                    tracing::warn!(%error, "an unfinished upload could not be aborted yet");
+                }
+            });
+        }
+    }
+}
