@@ -1,16 +1,21 @@
 """`aws s3api`, each of its commands, with the CLI's default checksums; the README says of each whether it is supported, answered or refused.
 
-Starting the CLI takes longer than any answer, so the cases' commands run side by side.
+Starting the CLI takes longer than any answer: workers start it once, and run the cases' commands side by side.
 """
 import json
+import os
+import pathlib
+import queue
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from awscli.clidriver import create_clidriver
 from botocore import xform_name
 
 import s3 as s3lib
-from aws_cli import aws, write
-from harness import case, contains, main, same, true
+from aws_cli import write
+from harness import Failure, Server, case, contains, finish, run_cases, same, true
 from s3model import ELSEWHERE, MISSING, OPERATIONS, classes, smallest
 
 BUCKET = 'api-bucket'
@@ -21,11 +26,49 @@ DONE = set()
 # The CLI has no way to leave out the host name `<route>.` of this one; boto3_model.py calls it.
 NOT_HERE = {'WriteGetObjectResponse'}
 # The commands that write their answer into a file that is named last.
-INTO_FILE = {'GetObject', 'GetObjectTorrent', 'SelectObjectContent'}
+INTO_FILE = {'GetObjectTorrent', 'SelectObjectContent'}
 
 
 def command(name):
     return xform_name(name, '-')
+
+
+class Workers:
+    """CLIs that have started, for whoever needs one next."""
+
+    def __init__(self, server):
+        env = {'PATH': os.environ['PATH'], 'HOME': str(server.folder), 'AWS_ACCESS_KEY_ID': server.access_key, 'AWS_SECRET_ACCESS_KEY': server.secret_key,
+               'AWS_MAX_ATTEMPTS': '1', 'AWS_EC2_METADATA_DISABLED': 'true', 'AWS_DEFAULT_REGION': server.region, 'AWS_ENDPOINT_URL_S3': server.endpoint}
+        script = pathlib.Path(__file__).with_name('aws_worker.py')
+        self.processes = [subprocess.Popen([sys.executable, str(script)], env=env, cwd=server.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(AT_ONCE)]
+        self.free = queue.SimpleQueue()
+        for process in self.processes:
+            self.free.put(process)
+
+    def run(self, arguments):
+        """(status, standard output, standard error) of one command."""
+        process = self.free.get()
+        try:
+            process.stdin.write(json.dumps(arguments) + '\n')
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+        finally:
+            self.free.put(process)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            process.stdin.close()
+            process.wait()
+
+
+def aws(server, *args, status=0):
+    got, out, err = server.workers.run(['s3api', *args])
+    if got != status:
+        raise Failure(f'aws s3api {" ".join(args)}: status {got}, want {status}: {out[-300:]!r} {err[-600:]!r}')
+    return out + err if status else out
 
 
 def api(server, name, *args, status=0, **options):
@@ -35,7 +78,7 @@ def api(server, name, *args, status=0, **options):
         flags += ['--' + option.replace('_', '-')]
         if value is not True:
             flags.append(value if isinstance(value, str) else json.dumps(value))
-    text = aws(server, command(name), *args, *flags, service='s3api', status=status)
+    text = aws(server, command(name), *args, *flags, status=status)
     if status:
         return text
     DONE.add(name)
@@ -46,18 +89,21 @@ def fails(server, name, code, *args, **options):
     contains(api(server, name, *args, status=REFUSED, **options), f'({code})', command(name))
 
 
-def smallest_command(server, name):
-    """The arguments of the smallest request, as a document."""
+def smallest_command(name):
+    """The arguments of the smallest request: as a document, where the CLI does not insist on options."""
     given = smallest(name, bucket=BUCKET, key='kept')
-    outfile = [f'out-{name}'] if name in INTO_FILE else []
-    return ['--cli-input-json', json.dumps(given, default=lambda when: when.isoformat()), *outfile]
+    if name in INTO_FILE:
+        options = ((f'--{command(member)}', value if isinstance(value, str) else json.dumps(value)) for member, value in given.items())
+        return [text for option in options for text in option] + [f'out-{name}']
+    return ['--cli-input-json', json.dumps(given, default=lambda when: when.isoformat())]
 
 
 def each(function, names):
     """Runs a function for each name, some at once; all failures in one."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         errors = [error for error in pool.map(lambda name: caught(function, name), names) if error]
-    same(errors, [], 'failures')
+    if errors:
+        raise Failure('; '.join(errors))
 
 
 def caught(function, *args):
@@ -79,7 +125,8 @@ def supported_commands_work(server):
     lanes = [bucket_commands, object_commands, part_commands, list_commands, refused_headers]
     with ThreadPoolExecutor(len(lanes)) as pool:
         errors = [error for error in pool.map(lambda lane: caught(lane, server), lanes) if error]
-    same(errors, [], 'failures')
+    if errors:
+        raise Failure('; '.join(errors))
     same(sorted(set(classes()['supported']) - DONE), [], 'supported commands that nothing above did')
 
 
@@ -93,7 +140,7 @@ def bucket_commands(server):
     same(api(server, 'GetBucketTagging', **given)['TagSet'], [{'Key': 'a', 'Value': 'b'}], 'tags')
     api(server, 'DeleteBucketTagging', **given)
     api(server, 'DeleteBucket', **given)
-    aws(server, 'wait', 'bucket-not-exists', '--bucket', 'api-second', service='s3api')
+    aws(server, 'wait', 'bucket-not-exists', '--bucket', 'api-second')
 
 
 def object_commands(server):
@@ -181,7 +228,7 @@ def answered_commands_tell_what_was_never_set(server):
 
     def answered(name):
         code = MISSING.get(name)
-        text = api(server, name, *smallest_command(server, name), status=REFUSED if code else 0)
+        text = api(server, name, *smallest_command(name), status=REFUSED if code else 0)
         if code:
             contains(text, f'({code})', 'the error')
     each(answered, classes()['answered'])
@@ -196,10 +243,12 @@ def refused_commands_say_so_and_change_nothing(server):
     before = state()
 
     def refused(name):
-        contains(api(server, name, *smallest_command(server, name), status=REFUSED), f'({"AuthorizationHeaderMalformed" if name in ELSEWHERE else "NotImplemented"})', 'the error')
+        contains(api(server, name, *smallest_command(name), status=REFUSED), f'({"AuthorizationHeaderMalformed" if name in ELSEWHERE else "NotImplemented"})', 'the error')
     each(refused, sorted(set(classes()['refused']) - NOT_HERE))
     same(state(), before, 'bucket and object')
 
 
 if __name__ == '__main__':
-    main()
+    with Server() as running, Workers(running) as running.workers:
+        counts = run_cases(running)
+    finish(*counts)
