@@ -61,10 +61,9 @@ impl Rest {
     fn json(&self, path: &str, key: &str, document: &Value) -> Result<Request<Repeat>> {
         let body = Repeat::whole(document.to_string().into());
         let mut request = self.request(&Method::POST, path, Some(key), body)?;
-        request.headers_mut().insert(
-            http::header::CONTENT_TYPE,
-            http::HeaderValue::from_static("application/json"),
-        );
+        request
+            .headers_mut()
+            .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
         Ok(request)
     }
 
@@ -182,9 +181,8 @@ impl Rest {
             let request = self.json(&path, user, &document)?;
             for load in loads {
                 let request = request.clone();
-                let made = load::run(name, &self.authority, *load, move || {
-                    Ok((request.clone(), None))
-                });
+                let made =
+                    load::run(name, &self.authority, *load, move || Ok((request.clone(), None)));
                 figures.extend(made.await?);
             }
         }

@@ -190,13 +190,34 @@ def metadata_that_only_one_can_say(server):
     rest.ask('POST', '/object/copy', json={'bucketId': BUCKET, 'sourceKey': 'deep', 'destinationKey': 'deep-copy'})
     rest.ask('POST', '/object/move', json={'bucketId': BUCKET, 'sourceKey': 'deep-copy', 'destinationKey': 'deep-moved'})
     same(rest.info('deep-moved')['metadata'], deep, 'metadata after a copy and a move')
-    # S3 has no values but texts.
-    s3.copy_object(Bucket=BUCKET, Key='deep-s3', CopySource={'Bucket': BUCKET, 'Key': 'deep'})
-    same(rest.info('deep-s3')['metadata'].get('name'), 'ünï', 'text after a copy over S3')
+    # S3 has no values but texts, and passes on what it cannot say.
+    source = {'Bucket': BUCKET, 'Key': 'deep'}
+    s3.copy_object(Bucket=BUCKET, Key='deep-s3', CopySource=source)
+    same(rest.info('deep-s3')['metadata'], deep, 'metadata after a copy over S3')
+    s3.copy_object(Bucket=BUCKET, Key='deep-redirected', CopySource=source, WebsiteRedirectLocation='/there')
+    same(rest.info('deep-redirected')['metadata'], deep, 'metadata after a copy over S3 with a redirect')
+    s3.copy_object(Bucket=BUCKET, Key='deep-new', CopySource=source, MetadataDirective='REPLACE', Metadata={'colour': 'red'})
+    same(rest.info('deep-new')['metadata'], {'colour': 'red'}, 'metadata given in the place of the source')
     s3.put_object(Bucket=BUCKET, Key='disposed', Body=b'x', ContentDisposition='attachment; filename="a.txt"', ContentLanguage='de')
     rest.ask('POST', '/object/move', json={'bucketId': BUCKET, 'sourceKey': 'disposed', 'destinationKey': 'disposed-moved'})
     head = s3.head_object(Bucket=BUCKET, Key='disposed-moved')
     same((head['ContentDisposition'], head['ContentLanguage']), ('attachment; filename="a.txt"', 'de'), 'headers of S3 after a move over REST')
+
+
+@case
+def what_only_s3_can_say_is_not_shown_by_rest(server):
+    s3, rest = both(server)
+    s3.put_object(Bucket=BUCKET, Key='inside/own', Body=b'x', ContentDisposition='inline', ContentEncoding='gzip', ChecksumAlgorithm='SHA256')
+    s3.put_object_tagging(Bucket=BUCKET, Key='inside/own', Tagging={'TagSet': [{'Key': 'a', 'Value': '1'}]})
+    same(server.sql("select metadata->'rowlock' ?& array['contentDisposition', 'checksum', 'tags'] from storage.objects where name = 'inside/own'"), 't', 'what is stored')
+    copied = rest.ask('POST', '/object/copy', json={'bucketId': BUCKET, 'sourceKey': 'inside/own', 'destinationKey': 'inside/copied'}).json()
+    same(server.sql("select metadata->'rowlock' ?& array['contentDisposition', 'checksum', 'tags'] from storage.objects where name = 'inside/copied'"), 't', 'what a copy stores')
+    rows = [copied, *rest.ask('POST', f'/object/list/{BUCKET}', json={'prefix': 'inside'}).json(), *rest.ask('POST', f'/object/list-v2/{BUCKET}', json={'prefix': 'inside/'}).json()['objects'],
+            *rest.ask('POST', f'/object/list-v2/{BUCKET}', json={'prefix': 'inside/', 'with_delimiter': True}).json()['objects']]
+    rows += rest.ask('DELETE', f'/object/{BUCKET}', json={'prefixes': ['inside/copied']}).json()
+    same([sorted(row['metadata']) for row in rows], [sorted(('eTag', 'size', 'mimetype', 'cacheControl', 'lastModified', 'contentLength', 'httpStatusCode'))] * 8, 'what REST shows')
+    true('rowlock' not in json.dumps([rows, rest.info('inside/own')]), 'a name of ours')
+    s3.delete_object(Bucket=BUCKET, Key='inside/own')
 
 
 @case

@@ -148,11 +148,21 @@ class Play:
             self.check(f'DELETE {path}', self.code(self.call('DELETE', path)), 'MissingParameter')
         self.check('DELETE /cdn as a user', self.call('DELETE', '/cdn/b/x', token=alice).status_code, 403)
 
+    # ------------------------------------------------------------ what is not there
+    def absent(self):
+        """Vector and analytics buckets: where they are off, the reference knows no such routes, whoever asks."""
+        for method, path in (('POST', '/vector/ListVectorBuckets'), ('POST', '/vector/CreateIndex'), ('GET', '/iceberg/bucket'), ('POST', '/iceberg/bucket'),
+                             ('GET', '/iceberg/v1/config'), ('DELETE', '/iceberg/v1/p/namespaces/n?x=1')):
+            for token in ('service', None):
+                answer = self.call(method, path, {} if method == 'POST' else None, token=token)
+                wanted = {'message': f'Route {method}:{path} not found', 'error': 'Not Found', 'statusCode': 404}
+                self.check(f'{method} {path}', (answer.status_code, answer.json()), (404, wanted))
+
     def play(self):
         for bucket in ('b', 'mine', 'lists'):
             self.check(f'bucket {bucket}', self.code(self.call('POST', '/bucket', {'name': bucket})), 200)
         self.server.sql(POLICIES)
-        for part in (self.signed_downloads, self.signed_uploads, self.lists, self.across):
+        for part in (self.signed_downloads, self.signed_uploads, self.lists, self.across, self.absent):
             part()
 
 

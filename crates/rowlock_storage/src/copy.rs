@@ -19,6 +19,8 @@ use time::OffsetDateTime;
 pub enum CopyMetadata {
     /// `COPY`: the source's.
     Source,
+    /// The source's, but for `x-amz-website-redirect-location`.
+    Redirected(Option<String>),
     /// `REPLACE`: these.
     Replace {
         /// Content type.
@@ -64,11 +66,13 @@ impl Storage {
         source: &Object,
         request: CopyRequest,
     ) -> Result<Copied, Error> {
-        let robots = match request.metadata {
-            CopyMetadata::Source => source.metadata.x_robots_tag.clone(),
-            CopyMetadata::Replace { .. } => None,
+        let own = match request.metadata {
+            CopyMetadata::Source | CopyMetadata::Redirected(_) => OwnMetadata {
+                user_metadata: source.user_json.clone(),
+                robots: source.metadata.x_robots_tag.clone(),
+            },
+            CopyMetadata::Replace { .. } => OwnMetadata::default(),
         };
-        let own = OwnMetadata { user_metadata: None, robots };
         self.copy_object_with(ctx, source, request, own).await
     }
 
@@ -192,13 +196,20 @@ pub(crate) fn upload_stream(body: BlobBody) -> crate::UploadStream {
 
 fn target(source: &Object, request: CopyRequest) -> NewObject {
     let own = source.metadata.rowlock.clone().unwrap_or_default();
-    let (content_type, cache_control, user_metadata, mut extra) = match request.metadata {
-        CopyMetadata::Source => (
-            source.metadata.mimetype.clone(),
-            source.metadata.cache_control.clone(),
+    let of_source = |extra| {
+        let metadata = &source.metadata;
+        (
+            metadata.mimetype.clone(),
+            metadata.cache_control.clone(),
             source.user_metadata.clone(),
-            own.clone(),
-        ),
+            extra,
+        )
+    };
+    let (content_type, cache_control, user_metadata, mut extra) = match request.metadata {
+        CopyMetadata::Source => of_source(own.clone()),
+        CopyMetadata::Redirected(website_redirect_location) => {
+            of_source(RowlockMetadata { website_redirect_location, ..own.clone() })
+        }
         CopyMetadata::Replace { content_type, cache_control, user_metadata, extra } => {
             (content_type, cache_control, user_metadata, extra)
         }

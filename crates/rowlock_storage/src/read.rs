@@ -27,6 +27,8 @@ pub struct Object {
     pub metadata: ObjectMetadata,
     /// User metadata.
     pub user_metadata: UserMetadata,
+    /// User metadata as it is stored, where it is more than names and texts.
+    pub(crate) user_json: Option<serde_json::Value>,
     /// Where its bytes are; `None` when the row can't name a safe blob.
     pub(crate) blob: Option<BlobKey>,
 }
@@ -109,6 +111,7 @@ impl Storage {
             last_modified: last_modified(&row),
             metadata: row.metadata,
             user_metadata: row.user_metadata,
+            user_json: row.user_json,
             key,
             blob,
         })

@@ -2,6 +2,7 @@ use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::scope::Scope;
 use rowlock_types::{ObjectMetadata, UserMetadata};
+use serde_json::Value;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, Type};
@@ -17,6 +18,8 @@ pub struct ObjectRow {
     pub metadata: ObjectMetadata,
     /// User metadata (empty where there is none).
     pub user_metadata: UserMetadata,
+    /// User metadata as it is stored, where it is more than names and texts.
+    pub user_json: Option<Value>,
     /// `owner_id`.
     pub owner: Option<String>,
     /// When the row was written last.
@@ -27,16 +30,14 @@ impl ObjectRow {
     pub(crate) fn from_row(row: &Row) -> Result<Self, Error> {
         // Rows made by hand hold any JSON: what can't be read counts as absent.
         let metadata = row.try_get::<_, Option<Json<ObjectMetadata>>>("metadata");
-        let user = row.try_get::<_, Option<Json<serde_json::Value>>>("user_metadata");
+        let user = row.try_get::<_, Option<Json<Value>>>("user_metadata");
+        let user = user.ok().flatten().map(|json| json.0);
         Ok(Self {
             name: row.try_get("name")?,
             version: row.try_get::<_, Option<String>>("version")?.filter(|v| !v.is_empty()),
             metadata: metadata.ok().flatten().map(|json| json.0).unwrap_or_default(),
-            user_metadata: user
-                .ok()
-                .flatten()
-                .map(|json| user_metadata(json.0))
-                .unwrap_or_default(),
+            user_json: user.as_ref().filter(|json| !is_texts(json)).cloned(),
+            user_metadata: user.map(user_metadata).unwrap_or_default(),
             owner: row.try_get("owner_id")?,
             updated_at: crate::time::of(row, "updated_at"),
         })
@@ -44,14 +45,19 @@ impl ObjectRow {
 }
 
 /// Values that are no texts (REST clients may store any JSON) are shown as their JSON.
-fn user_metadata(value: serde_json::Value) -> UserMetadata {
-    let serde_json::Value::Object(map) = value else { return UserMetadata::new() };
+fn user_metadata(value: Value) -> UserMetadata {
+    let Value::Object(map) = value else { return UserMetadata::new() };
     map.into_iter()
         .map(|(name, value)| match value {
-            serde_json::Value::String(text) => (name, text),
+            Value::String(text) => (name, text),
             other => (name, other.to_string()),
         })
         .collect()
+}
+
+/// Whether this is user metadata as S3 has it.
+fn is_texts(value: &Value) -> bool {
+    value.as_object().is_some_and(|map| map.values().all(Value::is_string))
 }
 
 impl Catalog {

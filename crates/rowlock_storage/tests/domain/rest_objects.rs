@@ -297,5 +297,24 @@ async fn copies_keep_what_rest_clients_stored() {
     assert_eq!((&metadata["xRobotsTag"], &metadata["size"]), (&json!("noindex"), &json!(5)));
     assert_eq!(rig.get(&user(ALICE), &b, "c").await.unwrap(), b"bytes");
     assert!(matches!(copy(&user(ALICE)).await, Err(Error::PreconditionFailed)));
+    // S3 says less about it, and copies as much.
+    let seen = rig.storage.find_object(&user(ALICE), &b, &key("a")).await.unwrap();
+    assert_eq!(seen.user_metadata["list"], "[true,null]");
+    for (name, metadata) in
+        [("d", CopyMetadata::Source), ("e", CopyMetadata::Redirected(Some("/x".to_owned())))]
+    {
+        let request = CopyRequest {
+            bucket: b.clone(),
+            key: key(name),
+            metadata,
+            condition: WriteCondition::Absent,
+            tags: None,
+            checksum: None,
+        };
+        rig.storage.copy_object(&service(), &seen, request).await.unwrap();
+        let copied = rig.storage.find_source(&service(), &b, name).await.unwrap();
+        assert_eq!(copied.user_metadata, source.user_metadata, "{name}");
+        assert_eq!(copied.object.metadata.x_robots_tag.as_deref(), Some("noindex"), "{name}");
+    }
     assert!(eventually(|| async { rig.blob_files(&b) == rig.row_files(&b).await }).await);
 }
