@@ -26,6 +26,8 @@ pub(crate) enum Part {
     Stream,
     /// Eight multipart uploads at once.
     Multipart,
+    /// One large object without a checksum and with each kind of trailer, several times.
+    Checksums,
     /// REST GET of small objects in a public bucket, by nobody.
     RestPublic,
     /// REST GET of small objects with --token.
@@ -39,8 +41,15 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    const S3: [Self; 6] =
-        [Self::Floor, Self::Get, Self::Put, Self::List, Self::Stream, Self::Multipart];
+    const S3: [Self; 7] = [
+        Self::Floor,
+        Self::Get,
+        Self::Put,
+        Self::List,
+        Self::Stream,
+        Self::Multipart,
+        Self::Checksums,
+    ];
 
     /// As the command line calls it.
     pub(crate) fn name(self) -> String {
@@ -116,6 +125,9 @@ pub(crate) struct Args {
     /// Bytes of the large object, in MiB
     #[arg(long, default_value_t = 1024)]
     pub(crate) stream_mib: u64,
+    /// How often each upload of the part checksums is measured
+    #[arg(long, default_value_t = 5)]
+    pub(crate) rounds: usize,
     /// Bytes of each multipart upload, in MiB
     #[arg(long, default_value_t = 100)]
     pub(crate) multipart_mib: u64,

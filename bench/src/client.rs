@@ -84,6 +84,18 @@ impl Target {
         query: &str,
         body: Repeat,
     ) -> Result<Request<Repeat>> {
+        self.request_with(method, (key, query), PayloadMode::Unsigned, &[], body)
+    }
+
+    /// The same with headers of its own, which are signed too.
+    pub(crate) fn request_with(
+        &self,
+        method: &Method,
+        (key, query): (&str, &str),
+        payload: PayloadMode,
+        headers: &[(&str, &[u8])],
+        body: Repeat,
+    ) -> Result<Request<Repeat>> {
         let key = if key.is_empty() { String::new() } else { format!("/{key}") };
         let path = format!("{}{}", self.path, encode_path(&format!("/{}{key}", self.bucket)));
         let signed = Signer {
@@ -98,14 +110,17 @@ impl Target {
                 paths: &[&path],
                 hosts: &[&self.authority],
                 query,
-                headers: &[],
+                headers,
             },
-            PayloadMode::Unsigned,
+            payload,
             OffsetDateTime::now_utc(),
         );
         let target = if query.is_empty() { path } else { format!("{path}?{query}") };
         let mut request =
             Request::builder().method(method).uri(target).header("host", &self.authority);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         for (name, value) in signed.headers {
             request = request.header(name, value);
         }
@@ -174,26 +189,33 @@ pub(crate) async fn drain(answer: Response<Incoming>) -> Result<u64> {
     Ok(length)
 }
 
-/// A body of known length that sends one block again and again, without copying it.
+/// A body of known length that sends one block again and again, without copying it, and then what
+/// ends it.
 #[derive(Debug, Clone)]
 pub(crate) struct Repeat {
     block: Bytes,
     left: u64,
+    end: Bytes,
 }
 
 impl Repeat {
     pub(crate) fn nothing() -> Self {
-        Self { block: Bytes::new(), left: 0 }
+        Self { block: Bytes::new(), left: 0, end: Bytes::new() }
     }
 
     /// The whole of `data`.
     pub(crate) fn whole(data: Bytes) -> Self {
-        Self { left: data.len() as u64, block: data }
+        Self { left: data.len() as u64, block: data, end: Bytes::new() }
     }
 
     /// `length` bytes made of `block`.
     pub(crate) fn of(block: Bytes, length: u64) -> Self {
-        Self { block, left: length }
+        Self { block, left: length, end: Bytes::new() }
+    }
+
+    /// The same with `end` behind it.
+    pub(crate) fn then(self, end: Bytes) -> Self {
+        Self { end, ..self }
     }
 }
 
@@ -206,7 +228,8 @@ impl Body for Repeat {
         _: &mut Context<'_>,
     ) -> Poll<Option<std::result::Result<Frame<Bytes>, Infallible>>> {
         if self.left == 0 {
-            return Poll::Ready(None);
+            let end = std::mem::take(&mut self.end);
+            return Poll::Ready((!end.is_empty()).then(|| Ok(Frame::data(end))));
         }
         let length = self.left.min(self.block.len() as u64);
         self.left -= length;
@@ -215,11 +238,11 @@ impl Body for Repeat {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0
+        self.left == 0 && self.end.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        SizeHint::with_exact(self.left + self.end.len() as u64)
     }
 }
 

@@ -3,6 +3,7 @@
 //! measured in one run.
 
 mod args;
+mod checksums;
 mod client;
 mod cpu;
 mod floor;
@@ -109,6 +110,9 @@ async fn measure(part: Part, args: &Args, endpoint: &Endpoint) -> Result<Vec<Fig
             }
         }
         Part::Stream => figures.extend(stream::one(s3, args.stream_mib).await?),
+        Part::Checksums => {
+            figures.extend(checksums::measure(s3, args.stream_mib, args.rounds).await?);
+        }
         Part::Multipart => figures.extend(stream::multipart(s3, args.multipart_mib).await?),
         Part::RestPublic => figures.extend(rest()?.public(size, &loads).await?),
         Part::RestToken => figures.extend(rest()?.token(size, &loads).await?),
