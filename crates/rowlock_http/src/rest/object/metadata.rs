@@ -22,10 +22,17 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// EntityTooLarge.
 pub(super) fn of_header(value: Option<&str>) -> Result<Option<Value>, RestError> {
     let Some(value) = value else { return Ok(None) };
-    match BASE64.decode(value.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok()) {
-        Some(text) => of_text(&text),
-        None => Ok(None),
+    match BASE64.decode(value.trim()) {
+        Ok(bytes) => of_text(&text_of(bytes)),
+        Err(_) => Ok(None),
     }
+}
+
+/// The text of bytes that a client encoded: UTF-8, or what is none as Latin-1, since in a browser
+/// the JavaScript SDK encodes with `btoa`, which takes one byte for each character.
+fn text_of(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect())
 }
 
 /// The form field `metadata`: a JSON object. What is none counts as absent.
@@ -58,6 +65,9 @@ mod tests {
         for bad in ["%%%", "", "bm90IGpzb24=", "W10="] {
             assert_eq!(of_header(Some(bad)).unwrap(), None, "{bad}");
         }
+        let green = Some(json!({"colour": "grün"}));
+        assert_eq!(of_header(Some("eyJjb2xvdXIiOiJncsO8biJ9")).unwrap(), green, "UTF-8");
+        assert_eq!(of_header(Some("eyJjb2xvdXIiOiJncvxuIn0=")).unwrap(), green, "of btoa");
         let large = format!("{{\"a\":\"{}\"}}", "x".repeat(MOST));
         assert_eq!(of_text(&large).unwrap_err().code(), "EntityTooLarge");
     }

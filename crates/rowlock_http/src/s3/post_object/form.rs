@@ -58,6 +58,7 @@ impl Form {
                     "POST requires exactly one file upload per request.",
                 ));
             };
+            source.found();
             let name = field.name().ok_or_else(malformed)?.to_owned();
             if name.eq_ignore_ascii_case("file") {
                 source.file_begins();
@@ -69,6 +70,7 @@ impl Form {
             size += name.len();
             let mut value = Vec::new();
             while let Some(piece) = field.chunk().await.map_err(|error| of_parser(&error))? {
+                source.found();
                 size += piece.len();
                 if size > MAX_FIELDS {
                     return Err(BodyFault::FormTooLarge.into());
@@ -271,6 +273,22 @@ mod tests {
         let cut = part("key", "", "k") + &file("12345");
         let form = read(Body::from(cut)).await.unwrap();
         assert_eq!(collect(form, None).await, Err("IncompleteBody"));
+    }
+
+    #[tokio::test]
+    async fn a_fast_client_may_send_many_fields_and_a_large_file() {
+        let large = "0123456789abcdef".repeat(64 * 1024);
+        let mut parts: Vec<String> = (0..30).map(|n| part(&format!("a{n}"), "", "x")).collect();
+        parts.push(file(&large));
+        let whole = bytes::Bytes::from(parts.concat() + "--XX--\r\n");
+        for length in [100, 16 * 1024, 64 * 1024] {
+            let pieces: Vec<_> = whole.chunks(length).map(bytes::Bytes::copy_from_slice).collect();
+            let pieces =
+                futures_util::stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>));
+            let form = read(Body::from_stream(pieces)).await.unwrap();
+            assert_eq!(form.fields.get("a29"), Some("x"));
+            assert!(collect(form, None).await.unwrap() == large.as_bytes(), "pieces of {length}");
+        }
     }
 
     #[tokio::test]

@@ -1,9 +1,10 @@
-//! A request's body on its way into the form parser, which takes all that a stream has ready: so
-//! it gets one piece at a time, and no more than a form may have before its file has begun.
+//! A request's body on its way into the form parser, which takes all that a stream has ready
+//! whenever it is asked for something: so it gets one piece at a time, none before it has used up
+//! the one before, and no more than a form may have before its file has begun.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
@@ -23,16 +24,26 @@ const MAX_BEFORE_FILE: usize = 64 * 1024;
 pub(crate) struct Source {
     body: Arc<Mutex<Option<Body>>>,
     file_began: Arc<AtomicBool>,
+    found: Arc<AtomicUsize>,
 }
 
 impl Source {
     pub(crate) fn new(body: Body) -> Self {
-        Self { body: Arc::new(Mutex::new(Some(body))), file_began: Arc::default() }
+        Self {
+            body: Arc::new(Mutex::new(Some(body))),
+            file_began: Arc::default(),
+            found: Arc::default(),
+        }
     }
 
     /// What is left of the body.
     pub(super) fn take(&self) -> Body {
         self.body.lock().take().unwrap_or_else(Body::empty)
+    }
+
+    /// The parser found something in what it has, and may find more in it.
+    pub(super) fn found(&self) {
+        self.found.fetch_add(1, Ordering::Relaxed);
     }
 
     /// From now on the limit of what comes before the file does not count.
@@ -42,7 +53,7 @@ impl Source {
 
     /// The stream that the parser reads.
     pub(super) fn stream(&self) -> Pieces {
-        Pieces { source: self.clone(), given: 0, pause: false }
+        Pieces { source: self.clone(), given: 0, pause: false, found: 0 }
     }
 }
 
@@ -50,6 +61,8 @@ pub(super) struct Pieces {
     source: Source,
     given: usize,
     pause: bool,
+    /// What the parser had found when it was last told to go on with what it has.
+    found: usize,
 }
 
 impl Stream for Pieces {
@@ -60,9 +73,15 @@ impl Stream for Pieces {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let before = !self.source.file_began.load(Ordering::Relaxed);
-        if before && self.given > MAX_BEFORE_FILE {
-            return Poll::Ready(Some(Err(BodyFault::FormTooLarge)));
+        if !self.source.file_began.load(Ordering::Relaxed) {
+            let found = self.source.found.load(Ordering::Relaxed);
+            if std::mem::replace(&mut self.found, found) != found {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.given > MAX_BEFORE_FILE {
+                return Poll::Ready(Some(Err(BodyFault::FormTooLarge)));
+            }
         }
         let piece = {
             let mut body = self.source.body.lock();
