@@ -3,6 +3,8 @@
 //! is a payload that is framed first: behind the size of its chunks, and where and how a byte of
 //! the framed body is changed.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use rowlock_sigv4::{
     ChunkDecoder, ChunkEncoder, ChunkError, ChunkSettings, Finished, PayloadMode, Request, Signer,
@@ -17,18 +19,18 @@ const MODES: [PayloadMode; 3] = [
 ];
 const TRAILER: &str = "x-amz-checksum-crc32";
 
-fn context() -> SigningContext {
+static CONTEXT: LazyLock<SigningContext> = LazyLock::new(|| {
     let request = Request { method: "PUT", paths: &["/"], hosts: &["h"], query: "", headers: &[] };
     let signer = Signer { access_key: "id", secret: "s", session_token: None, region: "r" };
     signer.sign(&request, PayloadMode::StreamingSignedTrailer, OffsetDateTime::UNIX_EPOCH).context
-}
+});
 
 type Decoded = (Vec<u8>, Result<Finished, ChunkError>);
 
 /// The payload as far as it was handed out, and how the body ended.
 fn decode(mode: PayloadMode, trailers: &str, body: &[u8], step: usize) -> Decoded {
     let settings = ChunkSettings { decoded_length: None, trailers };
-    let Some(mut decoder) = ChunkDecoder::new(mode, &context(), &settings) else {
+    let Some(mut decoder) = ChunkDecoder::new(mode, &CONTEXT, &settings) else {
         unreachable!("all of these modes are streaming ones");
     };
     let mut out = Vec::new();
@@ -66,7 +68,7 @@ pub fn check(data: &[u8]) {
         return;
     };
     let [size, place, change, payload @ ..] = rest else { return };
-    let Some(mut encoder) = ChunkEncoder::new(*mode, &context()) else { return };
+    let Some(mut encoder) = ChunkEncoder::new(*mode, &CONTEXT) else { return };
     let mut body: Vec<u8> =
         payload.chunks(usize::from(*size).max(1)).flat_map(|piece| encoder.chunk(piece)).collect();
     let trailers = if mode.has_trailers() { TRAILER } else { "" };
