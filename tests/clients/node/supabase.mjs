@@ -1,16 +1,21 @@
-// The storage part of @supabase/supabase-js: each method and option, as service role, as anonymous and as users under policies.
+// The storage part of @supabase/supabase-js: each method and option, as service role, as anonymous and as users under policies;
+// in Node, and in a page of a browser on another origin.
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { createClient } from '@supabase/supabase-js'
-import { finish, pattern, test } from './cases.mjs'
+import { environment, finish, inBrowser, pattern, sameBytes, test, utf8 } from './cases.mjs'
 
-const { URL_BASE, PUBLISHABLE, SECRET, ALICE, BOB, RUN } = process.env
+const { URL_BASE, STREAM_URL_BASE = URL_BASE, PUBLISHABLE, SECRET, ALICE, BOB, RUN } = environment
 // Node 20 has no WebSocket, and nothing here uses one.
 const realtime = { transport: class {} }
-const open = (key, token) => createClient(URL_BASE, key, { realtime, auth: { persistSession: false }, ...(token ? { accessToken: async () => token } : {}) }).storage
+// Objects change under one URL here, and a browser would keep what their Cache-Control lets it keep.
+const fetch = (url, options) => globalThis.fetch(url, { cache: 'no-store', ...options })
+const open = (key, token, base = URL_BASE) => createClient(base, key, { realtime, global: { fetch }, auth: { persistSession: false }, ...(token ? { accessToken: async () => token } : {}) }).storage
 const service = open(SECRET), anon = open(PUBLISHABLE), alice = open(PUBLISHABLE, ALICE), bob = open(PUBLISHABLE, BOB)
 const name = (kind) => `${kind}-${RUN}`
 const files = service.from(name('closed')), shared = service.from(name('open'))
+// Where bodies may be streams.
+const streams = open(SECRET, undefined, STREAM_URL_BASE).from(name('closed'))
 
 /** What a call resolved to; it must not have failed. */
 async function good(promise) {
@@ -28,8 +33,14 @@ async function bad(promise, statusCode, message) {
   return error
 }
 
-const bytes = async (blob) => Buffer.from(await blob.arrayBuffer())
+const bytes = async (blob) => new Uint8Array(await blob.arrayBuffer())
 const text = async (from, key) => (await good(from.download(key))).text()
+/** The same bytes in pieces: a stream of Node's, or the page's. */
+function streamOf(data) {
+  const pieces = (function* () { for (let i = 0; i < data.length; i += 65_536) yield data.subarray(i, i + 65_536) })()
+  if (!inBrowser) return Readable.from(pieces)
+  return new ReadableStream({ pull(to) { const { value, done } = pieces.next(); if (done) to.close(); else to.enqueue(new Uint8Array(value)) } })
+}
 const names = (list) => list.map((entry) => entry.name)
 
 test('buckets are made, shown, listed and changed', async () => {
@@ -52,28 +63,29 @@ test('bodies of every kind', async () => {
   form.append('file', new Blob(['of a form'], { type: 'text/plain' }), 'x.txt')
   const data = pattern(300_000)
   const bodies = {
-    string: ['ünï', 'ünï'], buffer: [data, data], array: [data.buffer.slice(data.byteOffset, data.byteOffset + 1000), data.subarray(0, 1000)],
-    view: [new Uint8Array(data), data], blob: [new Blob([data], { type: 'image/png' }), data], form: [form, 'of a form'], empty: [new Blob([]), ''],
+    string: ['ünï', 'ünï'], array: [data.buffer.slice(data.byteOffset, data.byteOffset + 1000), data.subarray(0, 1000)],
+    view: [new DataView(data.buffer, data.byteOffset + 8, 500), data.subarray(8, 508)], bytes: [new Uint8Array(data), data], blob: [new Blob([data], { type: 'image/png' }), data], form: [form, 'of a form'], empty: [new Blob([]), ''],
     file: [new File([data], 'f.png', { type: 'image/png' }), data],
-    'web stream': [new Blob([data]).stream(), data], 'node stream': [Readable.from([data.subarray(0, 100_000), data.subarray(100_000)]), data],
+    parameters: [new URLSearchParams({ a: 'ü', b: '' }), 'a=%C3%BC&b='], 'web stream': [new Blob([data]).stream(), data],
+    ...(inBrowser ? {} : { buffer: [data, data], 'node stream': [Readable.from([data.subarray(0, 100_000), data.subarray(100_000)]), data] }),
   }
   for (const [kind, [body, wanted]] of Object.entries(bodies)) {
-    const made = await good(files.upload(`kinds/${kind}`, body, { contentType: 'application/x-test' }))
+    const made = await good((kind === 'web stream' ? streams : files).upload(`kinds/${kind}`, body, { contentType: 'application/x-test' }))
     assert.deepEqual([made.path, made.fullPath, typeof made.id], [`kinds/${kind}`, `${name('closed')}/kinds/${kind}`, 'string'])
     const back = await good(files.download(`kinds/${kind}`))
-    assert.ok((await bytes(back)).equals(Buffer.from(wanted)), `${kind}: bytes differ`)
+    sameBytes(await bytes(back), wanted, kind)
     if (kind === 'blob' || kind === 'file') assert.equal(back.type, 'image/png')
-    if (kind === 'buffer') assert.equal(back.type, 'application/x-test')
+    if (kind === 'bytes') assert.equal(back.type, 'application/x-test')
   }
 })
 
 test('streams with duplex, and downloads as streams', async () => {
   const data = pattern(6_000_000, 5)
-  const chunks = function* () { for (let i = 0; i < data.length; i += 65_536) yield data.subarray(i, i + 65_536) }
-  await good(files.upload('stream', Readable.from(chunks()), { duplex: 'half', contentType: 'application/x-stream', cacheControl: '60' }))
-  const parts = []
-  for await (const part of await good(files.download('stream').asStream())) parts.push(part)
-  assert.ok(Buffer.concat(parts).equals(data), 'bytes differ')
+  await good(streams.upload('stream', streamOf(data), { duplex: 'half', contentType: 'application/x-stream', cacheControl: '60' }))
+  const stream = await good(files.download('stream').asStream())
+  sameBytes(await new Response(stream).arrayBuffer(), data, 'a stream')
+  await good(streams.update('stream', streamOf(data.subarray(7)), { duplex: 'half' }))
+  sameBytes(await bytes(await good(files.download('stream'))), data.subarray(7), 'a stream in its place')
 })
 
 test('upsert, update and what is there already', async () => {
@@ -82,8 +94,11 @@ test('upsert, update and what is there already', async () => {
   assert.equal(await text(files, 'twice'), 'one')
   await good(files.upload('twice', 'two', { upsert: true }))
   assert.equal(await text(files, 'twice'), 'two')
-  await good(files.update('twice', 'three', { contentType: 'text/plain' }))
+  await good(files.update('twice', 'three', { contentType: 'text/plain', cacheControl: '5', metadata: { n: 3 } }))
   assert.equal(await text(files, 'twice'), 'three')
+  const info = await good(files.info('twice'))
+  assert.deepEqual([info.contentType, info.cacheControl, info.metadata], ['text/plain', 'max-age=5', { n: 3 }])
+  await good(files.update('twice', new File(['three'], 'f.txt', { type: 'text/plain' })))
 })
 
 test('metadata, cache control and headers are in the information', async () => {
@@ -98,6 +113,15 @@ test('metadata, cache control and headers are in the information', async () => {
   assert.equal((await files.exists('info/none')).data, false)
   await bad(files.info('info/none'), 404, /not found/i)
   await bad(files.download('info/none'))
+})
+
+test('calls are given up', async () => {
+  const given = new AbortController()
+  given.abort()
+  for (const call of [files.download('twice', {}, { signal: given.signal }), files.list('', {}, { signal: given.signal }), files.listV2({}, { signal: given.signal })]) {
+    const { error } = await call.then((answer) => answer, (error) => ({ error }))
+    assert.match(`${error?.name} ${error?.message} ${error?.originalError?.name}`, /abort/i)
+  }
 })
 
 test('limits of a bucket', async () => {
@@ -191,9 +215,9 @@ test('signed URLs: one, many, as a download, with a nonce', async () => {
 })
 
 test('signed uploads', async () => {
-  for (const [key, body] of [['up/raw', 'raw'], ['up/blob', new Blob(['blob'], { type: 'text/plain' })], ['up/stream', Readable.from([Buffer.from('stream')])]]) {
+  for (const [key, body] of [['up/raw', 'raw'], ['up/blob', new Blob(['blob'], { type: 'text/plain' })], ['up/stream', streamOf(utf8('stream'))], ['up/array', utf8('array').buffer], ['up/file', new File(['file'], 'x', { type: 'text/plain' })]]) {
     const { path, token } = await good(files.createSignedUploadUrl(key))
-    assert.deepEqual(await good(anon.from(name('closed')).uploadToSignedUrl(path, token, body, { contentType: 'text/plain', cacheControl: '9', metadata: { k: 'v' } })), { path, fullPath: `${name('closed')}/${key}` })
+    assert.deepEqual(await good((key === 'up/stream' ? open(PUBLISHABLE, undefined, STREAM_URL_BASE) : anon).from(name('closed')).uploadToSignedUrl(path, token, body, { contentType: 'text/plain', cacheControl: '9', metadata: { k: 'v' } })), { path, fullPath: `${name('closed')}/${key}` })
     const info = await good(files.info(key))
     assert.deepEqual([info.contentType, info.cacheControl, info.metadata, await text(files, key)], ['text/plain', 'max-age=9', { k: 'v' }, key.slice(3)])
     await bad(files.uploadToSignedUrl(path, token, 'again'), 409)
@@ -216,6 +240,12 @@ test('transformations are refused politely, and signed all the same', async () =
     assert.equal(answer.status, 400)
     assert.match((await answer.json()).message, /image transformation is not enabled/i)
   }
+})
+
+test('there is no cache that could be purged', async () => {
+  await bad(files.purgeCache('twice'), 400, /CDN_PURGE_ENDPOINT_URL is not set/)
+  await bad(service.purgeBucketCache(name('closed')), 400, /CDN_PURGE_ENDPOINT_URL is not set/)
+  await bad(anon.from(name('closed')).purgeCache('twice', { transformations: true }), 403)
 })
 
 test('removal answers what was removed', async () => {
