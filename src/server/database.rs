@@ -6,7 +6,9 @@ use rowlock_auth::Authenticator;
 use rowlock_catalog::connect::{ConnectError, ConnectSettings, Connector};
 use rowlock_catalog::embedded::Embedded;
 use rowlock_catalog::schema::{self, SchemaSettings};
-use rowlock_catalog::{Catalog, CatalogSettings, Connect, Error, OwnSchema, Presence};
+use rowlock_catalog::{
+    Catalog, CatalogSettings, Connect, Error, LaneSettings, OpenLane, OwnSchema, Presence,
+};
 
 use super::ServeError;
 use crate::config::database::DatabaseTarget;
@@ -121,16 +123,19 @@ impl Way<'_> {
             }
             None => (direct, false),
         };
+        let most = self.database.max_connections;
+        let lanes = if pooled { 0 } else { lanes(most) };
         let catalog = Catalog::new(CatalogSettings {
-            connect: connect(requests),
+            connect: connect(requests.clone()),
             named_statements: !pooled,
             search_path: pooled.then(|| self.search_path()),
-            max_connections: self.database.max_connections,
+            max_connections: most - lanes,
             connection_timeout: self.database.connection_timeout,
             statement_timeout: self.database.statement_timeout,
             idle_timeout: self.database.idle_timeout,
             service: Arc::new(authenticator.service_caller()),
             own_schema,
+            lanes: (lanes > 0).then(|| LaneSettings { open: open(requests), count: lanes }),
         })?;
         catalog.refresh_forbidden_roles().await?;
         Ok((catalog, presence))
@@ -181,21 +186,37 @@ async fn is_behind_pooler(direct: &Connector) -> Result<bool, ServeError> {
     Ok(!seen)
 }
 
+/// How many of the connections that may be opened are lanes: each keeps one of the database's
+/// processes busy, and more of those than cores bring nothing.
+fn lanes(most: usize) -> usize {
+    const MOST: usize = 4;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores.min(MOST).min(most / 4)
+}
+
 /// The pool's way to open a connection.
 fn connect(connector: Connector) -> Connect {
     Arc::new(move || {
         let connector = connector.clone();
         Box::pin(async move {
-            match connector.connect().await {
-                Ok((client, _driver)) => Ok(client),
-                Err(error) => {
-                    Err(if error.sqlstate().is_some_and(|state| state.code() == "53300") {
-                        Error::TooManyConnections
-                    } else {
-                        Error::Unavailable(error.to_string())
-                    })
-                }
-            }
+            let opened = connector.connect().await;
+            opened.map(|(client, _driver)| client).map_err(unavailable)
         })
     })
+}
+
+/// The lanes' way.
+fn open(connector: Connector) -> OpenLane {
+    Arc::new(move || {
+        let connector = connector.clone();
+        Box::pin(async move { connector.connect_raw().await.map_err(unavailable) })
+    })
+}
+
+fn unavailable(error: ConnectError) -> Error {
+    if error.sqlstate().is_some_and(|state| state.code() == "53300") {
+        Error::TooManyConnections
+    } else {
+        Error::Unavailable(error.to_string())
+    }
 }

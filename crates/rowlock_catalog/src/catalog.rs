@@ -1,6 +1,7 @@
 //! The catalog itself: how operations reach the database.
 
 use crate::error::Error;
+use crate::lanes::{Ask, FoundRow, LaneSettings, Lanes};
 use crate::pool::{Connect, Pool, Pooled};
 use crate::scope::{Scope, ScopeParams};
 use crate::session::{Naming, Param, Ready, Session};
@@ -35,6 +36,8 @@ pub struct CatalogSettings {
     pub service: Arc<Caller>,
     /// The schema of our own tables.
     pub own_schema: OwnSchema,
+    /// How single rows are read faster than through the pool; `None` behind a pooler.
+    pub lanes: Option<LaneSettings>,
 }
 
 impl std::fmt::Debug for CatalogSettings {
@@ -88,6 +91,7 @@ pub struct Catalog {
 
 struct Inner {
     pool: Pool,
+    lanes: Option<Lanes>,
     naming: Naming,
     settings: CatalogSettings,
     statement_timeout: String,
@@ -115,7 +119,9 @@ impl Catalog {
         )?;
         let statement_timeout = format!("{}ms", settings.statement_timeout.as_millis());
         let forbidden = RwLock::new(HashSet::from(["none".to_owned(), String::new()]));
-        Ok(Self { inner: Arc::new(Inner { pool, naming, settings, statement_timeout, forbidden }) })
+        let lanes = settings.lanes.clone().filter(|_| settings.named_statements).map(Lanes::new);
+        let inner = Inner { pool, lanes, naming, settings, statement_timeout, forbidden };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The service role's caller.
@@ -126,11 +132,17 @@ impl Catalog {
     /// Closes all connections; requests under way fail.
     pub fn close(&self) {
         self.inner.pool.close();
+        if let Some(lanes) = &self.inner.lanes {
+            lanes.close();
+        }
     }
 
     /// Closes connections that were not used for the configured time. Call it now and then.
     pub fn close_idle(&self) {
         self.inner.pool.close_idle(self.inner.settings.idle_timeout);
+        if let Some(lanes) = &self.inner.lanes {
+            lanes.close_idle(self.inner.settings.idle_timeout);
+        }
     }
 
     /// Reads which roles may never be used: the connection user, superusers, owners of tables in
@@ -295,6 +307,27 @@ impl Catalog {
             Ok(rows)
         })
         .await
+    }
+
+    /// As [`read_one`](Self::read_one) for statements that find a row or few by their keys and
+    /// change nothing: they travel together with those of other requests. See [`crate::lanes`].
+    pub(crate) async fn read_row(
+        &self,
+        scope: &Scope<'_>,
+        sql: &'static str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<FoundRow>, Error> {
+        self.check_role(scope)?;
+        // Names that a pooler lost are lost on lanes, too.
+        if let Some(lanes) = self.inner.lanes.as_ref().filter(|_| self.inner.naming.named()) {
+            let scope_params = self.scope_params(scope);
+            let ask = Ask { scope: &scope_params, role: &scope.caller.role, sql, params };
+            if let Some(answer) = lanes.read(&ask).await {
+                return answer;
+            }
+        }
+        let rows = self.read_one(scope, sql, params).await?;
+        Ok(rows.into_iter().map(FoundRow::Pool).collect())
     }
 
     /// Two statements under two scopes in one trip, committed (`COMMIT`) or not (`ROLLBACK`).

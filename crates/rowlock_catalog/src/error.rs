@@ -69,6 +69,42 @@ impl Error {
     }
 }
 
+/// What the database reports of an error.
+pub(crate) struct DatabaseReport<'a> {
+    pub(crate) state: SqlState,
+    /// FATAL and PANIC: whatever the reason (an administrator, a shut-down, a crash).
+    pub(crate) ends_session: bool,
+    pub(crate) message: &'a str,
+    pub(crate) detail: Option<&'a str>,
+    pub(crate) constraint: Option<&'a str>,
+    pub(crate) in_user_code: bool,
+}
+
+impl Error {
+    /// The database's own report, sorted.
+    pub(crate) fn of_database(report: DatabaseReport<'_>) -> Self {
+        let DatabaseReport { state, ends_session, message, detail, constraint, in_user_code } =
+            report;
+        // A user's trigger may say the same words: only these classes are the server's own.
+        let own = ["08", "28", "53", "57", "58", "XX"].iter().any(|c| state.code().starts_with(c));
+        if state == SqlState::TOO_MANY_CONNECTIONS
+            || own && TOO_MANY.iter().any(|words| message.contains(words))
+        {
+            return Self::TooManyConnections;
+        }
+        if ends_session {
+            return Self::Unavailable(format!("{message} ({})", state.code()));
+        }
+        Self::Database {
+            state,
+            message: message.to_owned(),
+            detail: detail.map(str::to_owned),
+            constraint: constraint.map(str::to_owned),
+            in_user_code,
+        }
+    }
+}
+
 /// Words by which databases and poolers say that they take no more connections.
 const TOO_MANY: [&str; 6] = [
     "Max client connections reached",
@@ -93,27 +129,17 @@ impl From<tokio_postgres::Error> for Error {
             // Display of these errors names the cause ("connection closed"), never a statement.
             return Self::Unavailable(error.to_string());
         };
-        // A user's trigger may say the same words: only these classes are the server's own.
-        let own = ["08", "28", "53", "57", "58", "XX"].contains(&&db.code().code()[..2]);
-        if *db.code() == SqlState::TOO_MANY_CONNECTIONS
-            || own && TOO_MANY.iter().any(|words| db.message().contains(words))
-        {
-            return Self::TooManyConnections;
-        }
-        // The session has ended, whatever the reason (an administrator, a shut-down, a crash).
-        if matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) {
-            return Self::Unavailable(format!("{} ({})", db.message(), db.code().code()));
-        }
-        Self::Database {
+        Self::of_database(DatabaseReport {
             state: db.code().clone(),
-            message: db.message().to_owned(),
-            detail: db.detail().map(str::to_owned),
-            constraint: db.constraint().map(str::to_owned),
+            ends_session: matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic)),
+            message: db.message(),
+            detail: db.detail(),
+            constraint: db.constraint(),
             in_user_code: db.where_().is_some()
                 || matches!(
                     db.position(),
                     Some(tokio_postgres::error::ErrorPosition::Internal { .. })
                 ),
-        }
+        })
     }
 }

@@ -10,6 +10,7 @@ mod catalog;
 pub mod connect;
 pub mod embedded;
 mod error;
+mod lanes;
 mod lists;
 mod multipart;
 mod objects;
@@ -32,6 +33,7 @@ pub use bucket_settings::{BucketChanges, BucketDetails, BucketFilter, BucketOrde
 pub use buckets::{BucketRow, CreateBucketOutcome, DeleteBucketOutcome};
 pub use catalog::{Catalog, CatalogSettings, OwnSchema};
 pub use error::Error;
+pub use lanes::{LaneSettings, OpenLane};
 pub use lists::{ListRequest, Listed, successor};
 pub use multipart::{CompletedRow, ListUploadsRequest, NewUpload, PartRecord, PartRow, UploadRow};
 pub use objects::{

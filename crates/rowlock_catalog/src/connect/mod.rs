@@ -4,6 +4,7 @@
 //! holds no connection.
 
 mod error;
+mod raw;
 mod target;
 mod tls;
 mod verify;
@@ -20,6 +21,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, Connection, Notification, Socket};
 
 pub use error::ConnectError;
+pub(crate) use raw::Duplex;
+pub use raw::RawConnection;
 use target::Target;
 pub use target::{TlsMode, split_password};
 use tls::{MakeRustls, RustlsStream};
@@ -217,17 +220,21 @@ impl Connector {
             Ok(opened) => return Ok(opened),
             Err(error) => ConnectError::from_driver(error),
         };
-        // `prefer` means: without TLS where TLS is what fails, as libpq does it.
-        let plain_may_work = match &error {
-            ConnectError::Tls { .. } => true,
-            other => other.sqlstate() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
-        };
-        if !(self.may_fall_back && plain_may_work) {
+        if !self.works_plain(&error) {
             return Err(error);
         }
         let mut plain = Config::clone(&self.config);
         plain.ssl_mode(SslMode::Disable);
         plain.connect(self.tls.clone()).await.map_err(ConnectError::from_driver)
+    }
+
+    /// `prefer` means: without TLS where TLS is what fails, as libpq does it.
+    fn works_plain(&self, error: &ConnectError) -> bool {
+        let plain_may_work = match error {
+            ConnectError::Tls { .. } => true,
+            other => other.sqlstate() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
+        };
+        self.may_fall_back && plain_may_work
     }
 }
 

@@ -1,10 +1,10 @@
 use crate::catalog::Catalog;
 use crate::error::Error;
+use crate::lanes::Columns;
 use crate::scope::Scope;
 use rowlock_types::{ObjectMetadata, UserMetadata};
 use serde_json::Value;
 use time::OffsetDateTime;
-use tokio_postgres::Row;
 use tokio_postgres::types::{Json, Type};
 
 /// A row of `storage.objects`, as the scope's role sees it.
@@ -27,18 +27,18 @@ pub struct ObjectRow {
 }
 
 impl ObjectRow {
-    pub(crate) fn from_row(row: &Row) -> Result<Self, Error> {
+    pub(crate) fn from_row(row: &impl Columns) -> Result<Self, Error> {
         // Rows made by hand hold any JSON: what can't be read counts as absent.
-        let metadata = row.try_get::<_, Option<Json<ObjectMetadata>>>("metadata");
-        let user = row.try_get::<_, Option<Json<Value>>>("user_metadata");
+        let metadata = row.column::<Option<Json<ObjectMetadata>>>("metadata");
+        let user = row.column::<Option<Json<Value>>>("user_metadata");
         let user = user.ok().flatten().map(|json| json.0);
         Ok(Self {
-            name: row.try_get("name")?,
-            version: row.try_get::<_, Option<String>>("version")?.filter(|v| !v.is_empty()),
+            name: row.column("name")?,
+            version: row.column::<Option<String>>("version")?.filter(|v| !v.is_empty()),
             metadata: metadata.ok().flatten().map(|json| json.0).unwrap_or_default(),
             user_json: user.as_ref().filter(|json| !is_texts(json)).cloned(),
             user_metadata: user.map(user_metadata).unwrap_or_default(),
-            owner: row.try_get("owner_id")?,
+            owner: row.column("owner_id")?,
             updated_at: crate::time::of(row, "updated_at"),
         })
     }
@@ -92,7 +92,7 @@ impl Catalog {
             }
             None => ONE,
         };
-        let rows = self.read_one(scope, sql, &params).await?;
+        let rows = self.read_row(scope, sql, &params).await?;
         rows.first().map(ObjectRow::from_row).transpose()
     }
 }

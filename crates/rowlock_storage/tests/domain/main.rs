@@ -4,6 +4,7 @@
 mod create;
 mod empty;
 mod faults;
+mod lanes;
 mod ledger;
 mod lists;
 mod multipart;

@@ -4,13 +4,16 @@ pub(crate) mod proxy;
 pub(crate) mod stores;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use rowlock_blobs::file::{FileSettings, FileStore, Separator};
 use rowlock_blobs::{BlobBody, BlobStore};
 use rowlock_catalog::connect::{ConnectSettings, Connector};
 use rowlock_catalog::schema::{SchemaSettings, prepare};
 use rowlock_catalog::testing::{TestDatabase, TestServer, World};
-use rowlock_catalog::{Catalog, CatalogSettings, Connect, Error as CatalogError, OwnSchema};
+use rowlock_catalog::{
+    Catalog, CatalogSettings, Connect, Error as CatalogError, LaneSettings, OwnSchema,
+};
 use rowlock_storage::{
     BodyError, Context, Error, Expected, NewObject, Settings, Storage, UploadStream, Uploaded,
     WriteCondition,
@@ -47,6 +50,9 @@ pub(crate) struct Plan {
     pub(crate) proxied: bool,
     /// Named statements; without them all is sent as a transaction-mode pooler needs it.
     pub(crate) named: bool,
+    /// Connections on which reads of many requests travel; there are none without names.
+    pub(crate) lanes: usize,
+    pub(crate) statement_timeout: Duration,
     pub(crate) server: Option<&'static TestServer>,
 }
 
@@ -62,6 +68,8 @@ impl Default for Plan {
             wrap: None,
             proxied: false,
             named: true,
+            lanes: 2,
+            statement_timeout: Duration::from_secs(30),
             server: None,
         }
     }
@@ -121,7 +129,7 @@ impl Rig {
             search_path: (!plan.named).then(|| "storage,public,extensions".to_owned()),
             max_connections: plan.connections,
             connection_timeout: Duration::from_secs(20),
-            statement_timeout: Duration::from_secs(30),
+            statement_timeout: plan.statement_timeout,
             idle_timeout: Duration::from_secs(60),
             service: Arc::new(Caller {
                 role: Role::new("service_role"),
@@ -131,6 +139,7 @@ impl Rig {
                 is_service: true,
             }),
             own_schema: own,
+            lanes: (plan.lanes > 0).then(|| lanes(&url, plan.lanes)),
         })
         .unwrap();
         catalog.refresh_forbidden_roles().await.unwrap();
@@ -310,14 +319,30 @@ fn walk(root: &Path, folder: &Path, found: &mut BTreeSet<PathBuf>) {
     }
 }
 
-pub(crate) fn connect(url: &str) -> Connect {
+fn connector(url: &str, name: &str) -> Connector {
     let session = vec![("search_path".to_owned(), "storage,public,extensions".to_owned())];
     let settings = ConnectSettings {
-        application_name: Some("rig".into()),
+        application_name: Some(name.into()),
         session,
         ..ConnectSettings::new(url)
     };
-    let connector = Connector::new(&settings).unwrap();
+    Connector::new(&settings).unwrap()
+}
+
+fn lanes(url: &str, count: usize) -> LaneSettings {
+    let connector = connector(url, "lane");
+    let open = move || -> BoxFuture<'static, _> {
+        let connector = connector.clone();
+        Box::pin(async move {
+            let opened = connector.connect_raw().await;
+            opened.map_err(|error| CatalogError::Unavailable(error.to_string()))
+        })
+    };
+    LaneSettings { open: Arc::new(open), count }
+}
+
+pub(crate) fn connect(url: &str) -> Connect {
+    let connector = connector(url, "rig");
     Arc::new(move || {
         let connector = connector.clone();
         Box::pin(async move {
