@@ -103,6 +103,8 @@ static FOLDED: LazyLock<String> = LazyLock::new(|| {
         ],
         to: Direction::Up,
         first: "$3",
+        low: "$3",
+        high: "$4",
         delimiter: "$7",
         behind: "$8",
     };

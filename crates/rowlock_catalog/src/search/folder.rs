@@ -195,6 +195,12 @@ impl Catalog {
         let (lows, highs) = any_case(&whole);
         let column = request.order.column();
         let by_name = request.order == FolderOrder::Name;
+        if by_name
+            && !scope.caller.is_service
+            && let Some(entries) = self.level(scope, request, &whole).await?
+        {
+            return Ok(entries);
+        }
         let mut params: Vec<Param<'_>> = vec![
             (&request.bucket, Type::TEXT),
             (&role, Type::TEXT),

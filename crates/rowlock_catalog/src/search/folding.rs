@@ -17,6 +17,10 @@ pub(crate) struct Folding<'a> {
     pub(crate) to: Direction,
     /// The first name, or for downwards the one behind it, as SQL.
     pub(crate) first: &'a str,
+    /// Before it there is nothing, as SQL.
+    pub(crate) low: &'a str,
+    /// From it on there is nothing, as SQL.
+    pub(crate) high: &'a str,
     /// The delimiter, as SQL.
     pub(crate) delimiter: &'a str,
     /// What in the delimiter's place is behind all names with the delimiter, as SQL.
@@ -27,11 +31,10 @@ impl Folding<'_> {
     /// `WITH RECURSIVE walk AS (…)`: the columns, and `folded`, which is the prefix with its
     /// delimiter, or NULL for an object. One row without a name comes first.
     ///
-    /// $1 bucket, $2 role, $3 first name, $4 behind the last name, $5 how many entries are wanted,
-    /// $6 length of the prefix in characters. Each round reads `size` rows from `next` on; the last
+    /// $1 bucket, $2 role, $5 how many entries are wanted, $6 length of the prefix in characters. Each round reads `size` rows from `next` on; the last
     /// entry of a round tells where the next one goes on, and nowhere where there were no more rows.
     pub(crate) fn walk(&self) -> String {
-        let Self { columns, to, first, delimiter, behind } = self;
+        let Self { columns, to, first, low, high, delimiter, behind } = self;
         let each = |of: &str| -> String {
             columns.iter().map(|(name, _)| format!("{of}{name}, ")).collect()
         };
@@ -41,12 +44,12 @@ impl Folding<'_> {
         let order = to.order();
         let (bounds, behind_name, behind_folder) = match to {
             Direction::Up => (
-                r#"o.name COLLATE "C" >= walk.next AND o.name COLLATE "C" < $4"#,
+                format!(r#"o.name COLLATE "C" >= walk.next AND o.name COLLATE "C" < {high}"#),
                 "e.name || chr(1)",
                 format!("left(e.folded, -length({delimiter})) || {behind}"),
             ),
             Direction::Down => (
-                r#"o.name COLLATE "C" < walk.next AND o.name COLLATE "C" >= $3"#,
+                format!(r#"o.name COLLATE "C" < walk.next AND o.name COLLATE "C" >= {low}"#),
                 "e.name",
                 "e.folded".to_owned(),
             ),

@@ -9,6 +9,7 @@
 
 mod folder;
 pub(crate) mod folding;
+mod level;
 mod page;
 mod ranges;
 
@@ -24,6 +25,15 @@ use crate::error::Error;
 
 /// What an entry shows of a row `o`.
 const SHOWN: &str = "o.metadata, o.updated_at, o.created_at, o.last_accessed_at";
+
+/// The same and the id, as a walk takes them along, with their types.
+const SHOWN_COLUMNS: [(&str, &str); 5] = [
+    ("id", "uuid"),
+    ("metadata", "jsonb"),
+    ("updated_at", "timestamptz"),
+    ("created_at", "timestamptz"),
+    ("last_accessed_at", "timestamptz"),
+];
 
 /// Greater than every name that follows: names are at most 1,024 bytes of valid UTF-8.
 const BEHIND_ALL: &str = "\u{10FFFF}\u{10FFFF}\u{10FFFF}\u{10FFFF}";

@@ -6,7 +6,7 @@
 //! name, but such a folder.
 
 use super::folding::Folding;
-use super::{BEHIND_ALL, Direction, SHOWN, SearchEntry};
+use super::{BEHIND_ALL, Direction, SHOWN, SHOWN_COLUMNS, SearchEntry};
 use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::lists::{self, successor};
@@ -94,15 +94,6 @@ fn flat_by_name(to: Direction) -> String {
     )
 }
 
-/// What the walk takes along.
-const COLUMNS: [(&str, &str); 5] = [
-    ("id", "uuid"),
-    ("metadata", "jsonb"),
-    ("updated_at", "timestamptz"),
-    ("created_at", "timestamptz"),
-    ("last_accessed_at", "timestamptz"),
-];
-
 /// As before, and: $6 length of the prefix, $7 the first name, or the one behind the last, if the
 /// cursor means a folder, $8 that folder without slash.
 fn folded_by_name(to: Direction) -> String {
@@ -122,7 +113,15 @@ fn folded_by_name(to: Direction) -> String {
         Direction::Up => bound("$3"),
         Direction::Down => bound("$4"),
     };
-    let folding = Folding { columns: &COLUMNS, to, first: &first, delimiter: "'/'", behind: "'0'" };
+    let folding = Folding {
+        columns: &SHOWN_COLUMNS,
+        to,
+        first: &first,
+        low: "$3",
+        high: "$4",
+        delimiter: "'/'",
+        behind: "'0'",
+    };
     format!(
         r#"{}
         SELECT coalesce(folded, name) AS name,

@@ -29,7 +29,7 @@ pub(super) fn any_case(prefix: &str) -> (Vec<String>, Vec<String>) {
 }
 
 /// The letters that some locale's lower() makes equal to this one; none where that is not known.
-fn variants(letter: char) -> Vec<char> {
+pub(super) fn variants(letter: char) -> Vec<char> {
     match letter {
         // The dotless and the dotted I of Turkish, and the sign for Kelvin.
         'i' | 'I' => vec!['I', 'i', '\u{130}', '\u{131}'],

@@ -267,3 +267,64 @@ async fn entries_show_rows_but_what_is_our_own() {
     let request = page("", false, PageOrder::CreatedAt, false);
     assert_eq!(paged(&rig, &user(ALICE), &request, 1).await.len(), NAMES.len());
 }
+
+/// Names of large levels: few and many that begin alike, in one case and in both, folders between
+/// objects, letters beyond ASCII, and letters that some lower() makes ASCII letters of.
+fn large() -> Vec<String> {
+    let mut names = BTreeSet::new();
+    for i in 0..700 {
+        let n = i * 7919 % 10_007;
+        names.insert(format!("plain/img-{n:05}.jpg"));
+        names.insert(format!("plain/{n:x}/a"));
+        names.insert(format!("plain/{n:x}/b"));
+        names.insert(format!("cases/{}{n:05}", ["IMG", "img", "Img", "iMG"][i % 4]));
+        names.insert(format!("cases/{}", ["Twin", "twin"][i % 2].repeat(1 + i / 100)));
+        names.insert(format!("umlauts/{}{n}", ["u", "U", "\u{fc}", "\u{dc}", "v"][i % 5]));
+        names.insert(format!("kelvin/{}{n}", ["j", "k", "K", "l"][i % 4]));
+        names.insert(format!("twins/{}{}/{n}", ["Folder", "folder"][i % 2], i % 150));
+        names.insert(format!("folder with many/{n}/x"));
+    }
+    names.insert("kelvin/\u{212A}7".to_owned());
+    names.extend(["cases/".to_owned(), "plain/img-".to_owned(), "plain".to_owned()]);
+    names.into_iter().collect()
+}
+
+/// Callers whom policies bind get there another way than the service role.
+#[tokio::test]
+async fn large_levels_are_the_same_for_all_who_see_the_same() {
+    let rig = Rig::new().await;
+    rig.bucket("b").await;
+    rig.bucket("seen").await;
+    let names = large();
+    rig.sql(&format!(
+        "CREATE POLICY own ON storage.objects FOR SELECT TO authenticated
+         USING (owner_id = (SELECT auth.uid()::text) AND '{ALICE}' = auth.uid()::text)"
+    ))
+    .await;
+    let insert = "INSERT INTO storage.objects (bucket_id, name, owner_id)
+                  SELECT $1, n, $2 FROM unnest($3::text[]) n";
+    let hidden: Vec<String> = names.iter().map(|name| format!("{name}-")).collect();
+    for (bucket, owner, names) in
+        [("b", Some(ALICE), &names), ("b", None, &hidden), ("seen", None, &names)]
+    {
+        rig.admin.execute(insert, &[&bucket, &owner, names]).await.unwrap();
+    }
+    for prefix in ["", "plain/", "PLAIN/", "cases/", "umlauts/", "kelvin/", "twins/", "none/"] {
+        for search in ["", "i", "img", "IMG-0", "t", "k", "\u{dc}"] {
+            for downwards in [false, true] {
+                for (limit, offset) in [(1500, 0), (100, 0), (7, 0), (10, 333), (5, 20_001)] {
+                    let theirs = FolderRequest {
+                        search,
+                        limit,
+                        offset,
+                        ..folder(prefix, FolderOrder::Name, downwards)
+                    };
+                    let ours = FolderRequest { bucket: "seen", ..theirs.clone() };
+                    let found = rig.storage.list_folder(&user(ALICE), &theirs).await.unwrap();
+                    let wanted = rig.storage.list_folder(&service(), &ours).await.unwrap();
+                    assert_eq!(self::names(&found), self::names(&wanted), "{theirs:?}");
+                }
+            }
+        }
+    }
+}
