@@ -1,9 +1,10 @@
-"""Two servers over one PostgreSQL and one S3 service, one of them killed under load again and again: s3_nodes.py [ROUNDS]
+"""Two servers over one PostgreSQL and one S3 service, restarted in turn and killed under load again and again: s3_nodes.py [ROUNDS]
 
 What one has acknowledged the other reads at once; a ledger on the client's side shows that nothing acknowledged is lost; and once the
 dead server's writes have been taken over, the service holds the blobs of the rows and nothing else: no other blob, no multipart upload.
 """
-import hashlib
+import http.client
+import json
 import random
 import sys
 import threading
@@ -15,8 +16,10 @@ from pg import Postgres, stack, stack_environment
 from store import store
 
 BUCKET = kill9.BUCKET
-WRITERS = 24
+WRITERS, LARGE, MOVERS = 24, 2, 4
 PART = 5 * 1024 * 1024
+# More than two of the parts that the servers make of it.
+LARGE_SIZE = 2 * PART + 12_345
 
 
 def pair(env):
@@ -84,90 +87,182 @@ def settled(db, service):
     return {'strays': len(there - want), 'uploads': len(uploads), 'noted': pending} if there != want or uploads or pending else None
 
 
+def gone(service, db):
+    """Waits until nothing is left over; says what is where it stays."""
+    left = {}
+
+    def clean():
+        left.clear()
+        left.update(settled(db, service) or {})
+        return not left
+    try:
+        wait_for('the service to hold nothing but the rows\' blobs', clean, 180, every=2)
+    except Failure as failure:
+        raise Failure(f'{failure}: {left}') from None
+
+
+def until_killed(work):
+    """A writer's thread: what it meets when the server dies is the test."""
+    def run(server, number, ledger, stop, round_number):
+        raw = Raw(server)
+        try:
+            while not stop.is_set():
+                work(raw, server, number, ledger, round_number)
+        except (OSError, http.client.HTTPException):
+            pass
+        except Failure as failure:
+            if not stop.is_set():
+                stop.failures.append(str(failure))
+        finally:
+            raw.close()
+    return run
+
+
+@until_killed
+def write_large(raw, server, number, ledger, round_number):
+    """One body that becomes a multipart upload in the service."""
+    key, data = f'same/large{number}', pattern(LARGE_SIZE + random.randrange(1000), f'{round_number}-{random.random()}')
+    ledger.begin(key, kill9.digest(data))
+    status, _, text = raw('PUT', f'/{BUCKET}/{key}', data=data)
+    true(status == 200, f'PUT {key}: {status} {text[:300]!r}')
+    ledger.done(key, kill9.digest(data))
+
+
+@until_killed
+def move_and_copy(raw, server, number, ledger, round_number):
+    """Blobs that the service copies by itself."""
+    base = f'r{round_number}/moved/{number}-{random.randrange(1 << 40)}'
+    data = pattern(5000, base)
+    state = kill9.digest(data)
+
+    def step(key, work):
+        ledger.begin(key, state)
+        status, text = work()
+        true(status == 200, f'{key}: {status} {text[:300]!r}')
+        ledger.done(key, state)
+
+    def put():
+        status, _, text = raw('PUT', f'/{BUCKET}/{base}/from', data=data)
+        return status, text
+
+    def copy():
+        status, _, text = raw('PUT', f'/{BUCKET}/{base}/copy', headers={'x-amz-copy-source': f'{BUCKET}/{base}/from'})
+        return status, text
+
+    def move():
+        rest = http.client.HTTPConnection('127.0.0.1', server.port, timeout=60)
+        body = json.dumps({'bucketId': BUCKET, 'sourceKey': f'{base}/from', 'destinationKey': f'{base}/to'})
+        ledger.begin(f'{base}/from', kill9.GONE)
+        rest.request('POST', '/storage/v1/object/move', body, {'authorization': f'Bearer {server.service_token}', 'content-type': 'application/json'})
+        answer = rest.getresponse()
+        text = answer.read()
+        rest.close()
+        if answer.status == 200:
+            ledger.done(f'{base}/from', kill9.GONE)
+        return answer.status, text
+    step(f'{base}/from', put)
+    step(f'{base}/copy', copy)
+    step(f'{base}/to', move)
+
+
 def kill_under_load(one, two, db, service, rounds):
     ledger, dice, orphans = kill9.Ledger(), random.Random(), 0
+    one.service_token = two.service_token = one.command('token', '--role', 'service_role')
+    work = [kill9.writer] * WRITERS + [write_large] * LARGE + [move_and_copy] * MOVERS
     for number in range(1, rounds + 1):
         stop = threading.Event()
         stop.failures = []
         victim = (one, two)[number % 2]
-        threads = [threading.Thread(target=kill9.writer, args=(victim, n, ledger, stop, number)) for n in range(WRITERS)]
+        threads = [threading.Thread(target=do, args=(victim, n, ledger, stop, number)) for n, do in enumerate(work)]
         [t.start() for t in threads]
         time.sleep(dice.uniform(0.7, 3.0))
         victim.kill()
         stop.set()
         [t.join() for t in threads]
         same(stop.failures, [], 'refusals before the kill')
-        orphans += noted(db)
+        noted_then, uploads_then = noted(db), len(service.uploads())
+        orphans += noted_then
         other = (one, two)[(number + 1) % 2]
         # The other one has never stopped.
         kill9.verify(other, ledger)
         victim.start()
         kill9.finish_uploads(victim, ledger)
         count = kill9.verify(victim, ledger)
-        left = {}
-        def clean():
-            left.clear()
-            left.update(settled(db, service) or {})
-            return not left
-        try:
-            wait_for('the service to hold nothing but the rows\' blobs', clean, 180, every=2)
-        except Failure as failure:
-            raise Failure(f'{failure}: {left}') from None
-        print(f'ok round {number}: {count} objects byte-equal, nothing left over', flush=True)
+        gone(service, db)
+        print(f'ok round {number}: {noted_then} writes and {uploads_then} uploads cut off, {count} objects byte-equal, nothing left over', flush=True)
     true(orphans, 'no kill left a write behind: nothing was shown')
 
 
 def rolling(one, two, db, service):
     """Restarts in turn, with time to finish: a client that tries again at the other server sees no failure."""
-    stop, lost, count = threading.Event(), [], [0]
+    stop, lost, counts, restarts = threading.Event(), [], [], []
+
+    class Persistent:
+        """A client that asks the other server where one does not answer, or answers that it cannot now."""
+
+        def __init__(self, number):
+            self.raws, self.at = [Raw(one), Raw(two)], number
+
+        def __call__(self, *request):
+            status = text = None
+            for _ in range(100):
+                try:
+                    status, headers, text = self.raws[self.at % 2](*request)
+                    if status < 500:
+                        return status, headers, text
+                except (OSError, http.client.HTTPException):  # a connection that ends half way
+                    pass
+                self.at += 1
+                time.sleep(0.05)
+            raise Failure(f'{request[:3]}: {status} {text!r:.300}')
+
+    def put(ask, key, data):
+        status, _, text = ask('PUT', f'/{BUCKET}/{key}', '', data)
+        true(status == 200, f'PUT {key}: {status} {text[:300]!r}')
+
+    def by_parts(ask, key, data):
+        upload, parts = tag(ask('POST', f'/{BUCKET}/{key}', 'uploads=')[2], 'UploadId'), []
+        for part, start in enumerate(range(0, len(data), PART), 1):
+            ask.at += 1     # each part through the other one
+            status, headers, text = ask('PUT', f'/{BUCKET}/{key}', f'partNumber={part}&uploadId={upload}', data[start:start + PART])
+            true(status == 200, f'part {part} of {key}: {status} {text[:300]!r}')
+            parts.append((part, headers['ETag']))
+        status, _, text = ask('POST', f'/{BUCKET}/{key}', f'uploadId={upload}', complete_body(parts))
+        true(status == 200 and b'<Error>' not in text, f'Complete of {key}: {status} {text[:300]!r}')
 
     def load(number):
-        raws, at = [Raw(one), Raw(two)], number
-        while not stop.is_set():
-            key, data = f'rolling/{number}/{count[0]}', pattern(20_000, f'{number}/{count[0]}')
-            for _ in range(40):
-                try:
-                    status = raws[at % 2]('PUT', f'/{BUCKET}/{key}', data=data)[0]
-                    if status == 200:
-                        break
-                except OSError:
-                    pass
-                except Exception:  # a connection that ends half way
-                    pass
-                at += 1
-                time.sleep(0.05)
-            else:
-                lost.append(f'{key} could not be written')
-                return
-            count[0] += 1
-            for _ in range(40):
-                try:
-                    status, _, got = raws[at % 2]('GET', f'/{BUCKET}/{key}')
-                    if status == 200:
-                        if hashlib.md5(got).digest() != hashlib.md5(data).digest():
-                            lost.append(f'{key} reads other bytes')
-                        break
-                    lost.append(f'{key}: {status}')
-                    return
-                except Exception:
-                    at += 1
-                    time.sleep(0.05)
+        ask, count = Persistent(number), 0
+        way, size = [(put, 20_000), (put, 20_000), (put, LARGE_SIZE), (by_parts, LARGE_SIZE)][number % 4]
+        try:
+            while not stop.is_set():
+                key, data = f'rolling/{number}/{count}', pattern(size, f'{number}/{count}')
+                way(ask, key, data)
+                ask.at += 1     # what one has acknowledged the other reads
+                status, _, got = ask('GET', f'/{BUCKET}/{key}')
+                true(status == 200 and got == data, f'{key}: {status}, {len(got)} bytes')
+                count += 1
+        except Failure as failure:
+            lost.append(str(failure))
+        counts.append(count)
     threads = [threading.Thread(target=load, args=(n,)) for n in range(8)]
     [t.start() for t in threads]
-    for server in (one, two, one):
+    for server in (one, two, one, two):
         time.sleep(1)
         server.stop()
         server.start()
+        restarts.append(server)
     stop.set()
     [t.join() for t in threads]
     same(lost, [], 'lost in a rolling restart')
-    true(count[0] > 20, f'only {count[0]} objects were written')
+    true(sum(counts) > 20 and min(counts) > 0, f'only {counts} objects were written')
+    gone(service, db)
+    print(f'ok rolling: {len(restarts)} restarts, {sum(counts)} objects written and read back, nothing left over', flush=True)
 
 
 def play(rounds):
     with store() as service, Postgres() as db:
         stack(db)
-        env = stack_environment(db, service.folder, **service.environment(ROWLOCK_BLOB_GRACE='1'))
+        env = stack_environment(db, service.folder, **service.environment(ROWLOCK_BLOB_GRACE='1', STORAGE_S3_UPLOAD_PART_SIZE=str(PART)))
         one, two = pair(env)
         with one, two:
             client(one).create_bucket(Bucket=BUCKET)
@@ -177,7 +272,6 @@ def play(rounds):
                 passed += 1
                 print(f'ok {check.__name__}', flush=True)
             rolling(one, two, db, service)
-            print('ok rolling', flush=True)
             s3 = client(one)
             for page in s3.get_paginator('list_objects_v2').paginate(Bucket=BUCKET):
                 for some in page.get('Contents', []):
