@@ -12,6 +12,10 @@ pub(crate) fn start(settings: &LoggingSettings) {
     let filter = OWN.iter().fold(Targets::new().with_default(libraries), |filter, target| {
         filter.with_target(*target, level)
     });
+    // Where AWS's own chain finds no key, the server says so in a sentence of its own; the chain's
+    // line is a page of its structures, for whoever asks for details.
+    let chain = if level > LevelFilter::INFO { libraries } else { level.min(LevelFilter::ERROR) };
+    let filter = filter.with_target("aws_config", chain);
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let _ = if settings.json {

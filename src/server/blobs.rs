@@ -110,6 +110,7 @@ fn sentence(problem: &Problem, names: &Names, place: &str) -> String {
     let variable = match problem {
         Problem::Endpoint(_) | Problem::NotS3(_) => names.endpoint,
         Problem::Bucket => names.bucket,
+        Problem::NoAccessKey => "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY",
         Problem::AccessKey(_) | Problem::Denied => "AWS_ACCESS_KEY_ID",
         Problem::Secret => "AWS_SECRET_ACCESS_KEY",
         Problem::Region(_) => names.region,
@@ -130,6 +131,7 @@ mod tests {
             (Problem::Endpoint("connection refused".into()), "GLOBAL_S3_ENDPOINT"),
             (Problem::NotS3("status 404".into()), "GLOBAL_S3_ENDPOINT"),
             (Problem::Bucket, "GLOBAL_S3_BUCKET"),
+            (Problem::NoAccessKey, "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"),
             (Problem::AccessKey("InvalidAccessKeyId".into()), "AWS_ACCESS_KEY_ID"),
             (Problem::Denied, "AWS_ACCESS_KEY_ID"),
             (Problem::Secret, "AWS_SECRET_ACCESS_KEY"),

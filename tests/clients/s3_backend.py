@@ -1,10 +1,12 @@
 """The server with its objects in an S3 service: the client suites over it, its layout there, and what it says when something is wrong."""
 import hashlib
+import http.server
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 import urllib.request
 
 import boto3_access
@@ -123,31 +125,63 @@ def a_store_that_is_down_costs_no_more_than_the_answers(stage):
         wait_for('the deletion that was put off', lambda: not there.keys(prefix(stage.server) + 'goes'), 60)
 
 
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """A service that finds every request too old (S3 API reference, "Error responses")."""
+    DATE = 'Tue, 24 Nov 2026 08:00:00 GMT'
+
+    def do_GET(self):
+        text = b'<Error><Code>RequestTimeTooSkewed</Code><Message>The difference is too large.</Message></Error>'
+        self.send_response_only(403)
+        for name, value in (('date', self.DATE), ('content-length', len(text))):
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
 @case
 def what_is_wrong_is_said_in_one_sentence(stage):
     # moto checks no keys; what a checking service says is Garage's part.
     durable = hasattr(stage.service, 'program')
-    wrong = {
-        'GLOBAL_S3_ENDPOINT: the store cannot be reached': {'GLOBAL_S3_ENDPOINT': f'http://127.0.0.1:{free_port()}'},
-        'GLOBAL_S3_ENDPOINT: what answers at the endpoint is no S3': {'GLOBAL_S3_ENDPOINT': stage.server.url},
-        'GLOBAL_S3_BUCKET: the store has no such bucket': {'GLOBAL_S3_BUCKET': 'no-such-bucket'},
-    }
+    late = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Refusing)
+    threading.Thread(target=late.serve_forever, daemon=True).start()
+    no_key = 'AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY: the store needs an access key and its secret'
+    wrong = [
+        ('GLOBAL_S3_ENDPOINT: the store cannot be reached', {'GLOBAL_S3_ENDPOINT': f'http://127.0.0.1:{free_port()}'}),
+        ('GLOBAL_S3_ENDPOINT: what answers at the endpoint is no S3', {'GLOBAL_S3_ENDPOINT': stage.server.url}),
+        ('GLOBAL_S3_BUCKET: the store has no such bucket', {'GLOBAL_S3_BUCKET': 'no-such-bucket'}),
+        (f"STORAGE_BACKEND=s3: this machine's clock is wrong: at the store it is {Refusing.DATE}", {'GLOBAL_S3_ENDPOINT': f'http://127.0.0.1:{late.server_port}'}),
+        (no_key, {'AWS_ACCESS_KEY_ID': '', 'AWS_SECRET_ACCESS_KEY': ''}),
+        (no_key, {'AWS_SECRET_ACCESS_KEY': ''}),
+    ]
     if durable:
-        wrong |= {
-            'AWS_ACCESS_KEY_ID: ': {'AWS_ACCESS_KEY_ID': KEY[:-1] + '0'},
-            'AWS_SECRET_ACCESS_KEY: the secret': {'AWS_SECRET_ACCESS_KEY': SECRET[:-1] + '0'},
-            'REGION: the store is in ': {'REGION': 'elsewhere'},
-        }
-    passed = []
-    for sentence, change in wrong.items():
-        with Server(env=stage.service.environment(**change)) as server:
+        wrong += [
+            ('AWS_ACCESS_KEY_ID: ', {'AWS_ACCESS_KEY_ID': KEY[:-1] + '0'}),
+            ('AWS_SECRET_ACCESS_KEY: the secret', {'AWS_SECRET_ACCESS_KEY': SECRET[:-1] + '0'}),
+            ('REGION: the store is in ', {'REGION': 'elsewhere'}),
+        ]
+    passed, server = [], Server(env=stage.service.environment(AWS_EC2_METADATA_DISABLED='true'))
+    settings = server.environ
+    try:
+        for sentence, change in wrong:
+            server.environ = {**settings, **change}
+            server.log_path.unlink(missing_ok=True)
+            server.start()
             log = server.log_path.read_text()
-            if not any(sentence in line and 'ERROR' in line for line in log.splitlines()):
-                passed.append(f'{change}: no {sentence!r} in {[l for l in log.splitlines() if "ERROR" in l or "WARN" in l]}')
-                continue
-            told = health(server)
-            contains(' '.join(told.get('problems', [])), sentence, 'health')
-            true(SECRET[:-1] not in log, 'the log shows the secret')
+            told = [line for line in log.splitlines() if 'ERROR' in line or 'WARN' in line]
+            if not any(sentence in line and 'ERROR' in line for line in told):
+                passed.append(f'{change}: no {sentence!r} in {told}')
+            else:
+                contains(' '.join(health(server).get('problems', [])), sentence, 'health')
+                # One sentence, and nothing of a library's inside.
+                same([line for line in told if ' { ' in line or 'ProviderError' in line], [], 'dumps')
+            true(SECRET[:-1] not in server.log_path.read_text(), 'the log shows the secret')
+            server.stop()
+    finally:
+        server.discard()
+        late.shutdown()
     same(passed, [], 'sentences')
 
 

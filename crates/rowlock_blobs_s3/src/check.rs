@@ -15,7 +15,9 @@ pub enum Problem {
     NotS3(String),
     /// The bucket does not exist.
     Bucket,
-    /// The access key is unknown, expired, or there is none.
+    /// No access key is set, and AWS's own chain found none.
+    NoAccessKey,
+    /// The access key is unknown or expired.
     AccessKey(String),
     /// The secret does not fit the access key.
     Secret,
@@ -35,6 +37,10 @@ impl fmt::Display for Problem {
             Self::Endpoint(why) => write!(f, "the store cannot be reached: {why}"),
             Self::NotS3(why) => write!(f, "what answers at the endpoint is no S3 service: {why}"),
             Self::Bucket => f.write_str("the store has no such bucket"),
+            Self::NoAccessKey => f.write_str(
+                "the store needs an access key and its secret: they are not both set, and AWS's own \
+                 chain (profile, web identity, container, instance) has none",
+            ),
             Self::AccessKey(why) => write!(f, "the store does not know the access key: {why}"),
             Self::Secret => f.write_str("the secret does not fit the access key"),
             Self::Region(Some(region)) => write!(f, "the store is in region {region:?}"),
@@ -89,7 +95,10 @@ fn name(failure: Failure) -> Problem {
                 None => "no answer that makes sense".to_owned(),
             })
         }
-        failure::NO_CREDENTIALS => Problem::AccessKey("there is none".to_owned()),
+        failure::NO_CREDENTIALS => {
+            tracing::debug!(detail, "AWS's own chain has no credentials");
+            Problem::NoAccessKey
+        }
         "NoSuchBucket" | "NotFound" => Problem::Bucket,
         "InvalidAccessKeyId" | "ExpiredToken" | "InvalidToken" | "InvalidClientTokenId" => {
             Problem::AccessKey(code)
@@ -102,6 +111,7 @@ fn name(failure: Failure) -> Problem {
         | "InvalidRegion" => Problem::Region(region),
         "RequestTimeTooSkewed" => Problem::Clock(date),
         // Garage says these so.
+        "InvalidRequest" if detail.contains("Date is too") => Problem::Clock(date),
         "AccessDenied" if detail.contains("No such key") => Problem::AccessKey(code),
         "AccessDenied" if detail.contains("nvalid signature") => Problem::Secret,
         "AccessDenied" => Problem::Denied,
@@ -133,6 +143,7 @@ mod tests {
             ("AuthorizationHeaderMalformed", Problem::Region(Some("eu-west-1".into()))),
             ("RequestTimeTooSkewed", Problem::Clock(Some("Tue, 24 Nov 2026 08:00:00 GMT".into()))),
             ("AccessDenied", Problem::Denied),
+            (failure::NO_CREDENTIALS, Problem::NoAccessKey),
             (failure::UNREACHABLE, Problem::Endpoint("detail".into())),
             (failure::UNREADABLE, Problem::NotS3("status 400".into())),
             ("Odd", Problem::Other("Odd, status 400".into())),

@@ -93,6 +93,63 @@ async fn signatures_of_hosts_by_bucket_are_right() {
     }
 }
 
+/// What services say whose settings do not fit (S3 API reference, "Error responses").
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_service_says_is_told_in_its_own_words() {
+    const DATE: &str = "Tue, 24 Nov 2026 08:00:00 GMT";
+    let error = |code: &str, more: &str| {
+        format!("<Error><Code>{code}</Code><Message>so it is</Message>{more}</Error>")
+    };
+    let malformed = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>The authorization \
+        header is malformed; the region 'a' is wrong; expecting 'eu-west-1'</Message></Error>";
+    let old =
+        "<Error><Code>InvalidRequest</Code><Message>Bad request: Date is too old</Message></Error>";
+    let clock = Problem::Clock(Some(DATE.into()));
+    for (status, body, wanted) in [
+        (403, error("RequestTimeTooSkewed", "<ServerTime>x</ServerTime>"), clock.clone()),
+        (400, old.into(), clock),
+        (404, error("NoSuchBucket", ""), Problem::Bucket),
+        (403, error("InvalidAccessKeyId", ""), Problem::AccessKey("InvalidAccessKeyId".into())),
+        (400, error("ExpiredToken", ""), Problem::AccessKey("ExpiredToken".into())),
+        (403, error("SignatureDoesNotMatch", ""), Problem::Secret),
+        (400, malformed.into(), Problem::Region(Some("eu-west-1".into()))),
+        (301, error("PermanentRedirect", ""), Problem::Region(Some("eu-north-1".into()))),
+        (403, error("AccessDenied", ""), Problem::Denied),
+        (200, "<html>It works!</html>".into(), Problem::NotS3("status 200".into())),
+        (404, "<html>Not found</html>".into(), Problem::NotS3("status 404".into())),
+        (503, error("SlowDown", ""), Problem::Other("SlowDown, status 503".into())),
+    ] {
+        let port = saying(status, body.clone(), DATE).await;
+        let told = open(settings(port)).await.problem().await;
+        assert_eq!(told, Some(wanted), "{status} {body}");
+    }
+}
+
+/// A service that has one answer, in the region `eu-north-1` where it redirects.
+async fn saying(status: u16, body: String, date: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let body = body.clone();
+            tokio::spawn(async move {
+                let service = service_fn(|_: Request<hyper::body::Incoming>| {
+                    let mut answer = Response::builder().status(status).header("date", date);
+                    if status == 301 {
+                        answer = answer.header("x-amz-bucket-region", "eu-north-1");
+                    }
+                    let answer = answer.body(Full::new(Bytes::from(body.clone()))).unwrap();
+                    async { Ok::<_, Infallible>(answer) }
+                });
+                let http = hyper::server::conn::http1::Builder::new();
+                let _ = http.serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    port
+}
+
 const CHILD: &str = "ROWLOCK_TEST_AMBIENT_PORT";
 
 /// The chain reads its environment: a child of this test's own has one made for it.
@@ -125,7 +182,7 @@ async fn a_containers_credentials_are_found() {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     assert!(said(&runs.0).contains("problem: None"), "{}", said(&runs.0));
-    assert!(said(&runs.1).contains("AccessKey"), "{}", said(&runs.1));
+    assert!(said(&runs.1).contains("problem: Some(NoAccessKey)"), "{}", said(&runs.1));
     assert_eq!(*asked.lock().unwrap(), ["let me in"]);
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 1, "without a key nothing is sent");
