@@ -5,7 +5,9 @@ use crate::permit::{Permitted, refusal};
 use crate::upload::WriteCondition;
 use crate::{Context, Error, Storage};
 use rowlock_blobs::BlobKey;
-use rowlock_catalog::{CommitOutcome, CommitRequest, CompletedUpload, PendingWrite, RowCondition};
+use rowlock_catalog::{
+    CommitOutcome, CommitRequest, CompletedUpload, FullRow, PendingWrite, RowCondition,
+};
 use rowlock_types::{ObjectMetadata, UserMetadataJson};
 use std::time::Duration;
 use uuid::Uuid;
@@ -22,6 +24,12 @@ pub(crate) struct Written<'a> {
     pub(crate) shared: bool,
 }
 
+/// What names the blob now.
+enum CommittedBlob {
+    Id(Uuid),
+    Row(Box<FullRow>),
+}
+
 /// How long a blob stays whose COMMIT got lost, far longer than any statement may run.
 pub(crate) const UNKNOWN_PATIENCE: Duration = Duration::from_secs(600);
 
@@ -32,6 +40,30 @@ impl Storage {
     /// Commits the row of a durable blob, and returns its id. On a definite failure the blob is
     /// discarded; when the outcome can't be found out, it stays: a row may point at it.
     pub(crate) async fn commit(&self, ctx: &Context, written: &Written<'_>) -> Result<Uuid, Error> {
+        match self.commit_blob(ctx, written, false).await? {
+            CommittedBlob::Id(id) => Ok(id),
+            CommittedBlob::Row(row) => Ok(row.id),
+        }
+    }
+
+    /// As [`commit`](Self::commit), with the row; `None` where only its id is known.
+    pub(crate) async fn commit_row(
+        &self,
+        ctx: &Context,
+        written: &Written<'_>,
+    ) -> Result<Option<FullRow>, Error> {
+        match self.commit_blob(ctx, written, true).await? {
+            CommittedBlob::Id(_) => Ok(None),
+            CommittedBlob::Row(row) => Ok(Some(*row)),
+        }
+    }
+
+    async fn commit_blob(
+        &self,
+        ctx: &Context,
+        written: &Written<'_>,
+        whole: bool,
+    ) -> Result<CommittedBlob, Error> {
         let version = written.blob.version.map(|v| v.to_string()).unwrap_or_default();
         let condition = match written.condition {
             WriteCondition::None => RowCondition::None,
@@ -54,10 +86,12 @@ impl Storage {
             grace: self.settings.blob_grace,
             completes: written.completes,
             pending: noted.then_some(PendingWrite { blob: &name, process: self.process }),
+            whole,
         };
         let mut patience = Duration::ZERO;
         let error = match self.catalog.commit_upload(&ctx.scope(), &request).await {
-            Ok(CommitOutcome::Committed(id)) => return Ok(id),
+            Ok(CommitOutcome::Committed(id)) => return Ok(CommittedBlob::Id(id)),
+            Ok(CommitOutcome::Row(row)) => return Ok(CommittedBlob::Row(row)),
             Ok(CommitOutcome::ConditionFailed) => Error::PreconditionFailed,
             Ok(CommitOutcome::NoRow) => Error::NoSuchKey,
             Ok(CommitOutcome::UploadGone) => Error::NoSuchUpload,
@@ -67,7 +101,7 @@ impl Storage {
             }
             Err(rowlock_catalog::Error::CommitUnknown) => {
                 match self.was_committed(&request).await {
-                    Some(Some(id)) => return Ok(id),
+                    Some(Some(id)) => return Ok(CommittedBlob::Id(id)),
                     Some(None) => {
                         // The broken connection's backend may still be at work.
                         patience = UNKNOWN_PATIENCE;

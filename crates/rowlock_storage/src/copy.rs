@@ -7,6 +7,7 @@ use crate::{BodyError, Context, Error, Object, OwnMetadata, Storage, Tags, Uploa
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rowlock_blobs::{BlobBody, BlobKey};
+use rowlock_catalog::FullRow;
 use rowlock_digest::{Algorithm, Checksum};
 use rowlock_types::{
     BucketName, ChecksumType, ETag, ObjectKey, RowlockMetadata, UserMetadata, Version,
@@ -73,20 +74,19 @@ impl Storage {
             },
             CopyMetadata::Replace { .. } => OwnMetadata::default(),
         };
-        self.copy_object_with(ctx, source, request, own).await
+        Ok(self.copy_object_with(ctx, source, request, own, false).await?.0)
     }
 
-    /// As [`copy_object`](Self::copy_object), with metadata that S3 has no words for.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn copy_object_with(
+    /// As [`copy_object`](Self::copy_object), with metadata that S3 has no words for; and with the
+    /// row, if it is wanted and no more than that had to be asked for.
+    pub(crate) async fn copy_object_with(
         &self,
         ctx: &Context,
         source: &Object,
         request: CopyRequest,
         own: OwnMetadata,
-    ) -> Result<Copied, Error> {
+        whole: bool,
+    ) -> Result<(Copied, Option<FullRow>), Error> {
         let wanted = wanted_checksum(source, request.checksum);
         let new = target(source, request);
         // Policies see the whole metadata that the copy will have, as far as it is known.
@@ -105,9 +105,12 @@ impl Storage {
         };
         let permitted = self.permit(ctx, &asked).await?;
         let (this, ctx, source) = (self.clone(), ctx.clone(), source.clone());
-        detached(async move { this.copy(&ctx, &source, new, &own, &permitted, wanted).await }).await
+        let copy =
+            async move { this.copy(&ctx, &source, new, &own, &permitted, wanted, whole).await };
+        detached(copy).await
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what a copy needs, handed on once")]
     async fn copy(
         &self,
         ctx: &Context,
@@ -116,7 +119,8 @@ impl Storage {
         own: &OwnMetadata,
         permitted: &Permitted,
         wanted: Option<Algorithm>,
-    ) -> Result<Copied, Error> {
+        whole: bool,
+    ) -> Result<(Copied, Option<FullRow>), Error> {
         let version = Version::random();
         let blob =
             BlobKey { bucket: new.bucket.clone(), key: new.key.clone(), version: Some(version) };
@@ -149,9 +153,14 @@ impl Storage {
             completes: None,
             shared: false,
         };
-        self.commit(ctx, &written).await?;
+        let row = if whole {
+            self.commit_row(ctx, &written).await?
+        } else {
+            self.commit(ctx, &written).await?;
+            None
+        };
         let checksum = new.extra.checksum;
-        Ok(Copied { etag, size: source.size, version, last_modified: at, checksum })
+        Ok((Copied { etag, size: source.size, version, last_modified: at, checksum }, row))
     }
 
     /// Copies by reading and writing, with a digest of what went through.

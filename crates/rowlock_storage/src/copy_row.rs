@@ -33,7 +33,7 @@ impl Storage {
     /// Copies an object, and returns the row that was written.
     ///
     /// # Errors
-    /// As [`copy_object_with`](Self::copy_object_with).
+    /// As [`copy_object`](Self::copy_object).
     pub async fn copy_to_row(
         &self,
         ctx: &Context,
@@ -42,8 +42,11 @@ impl Storage {
         own: OwnMetadata,
     ) -> Result<FullRow, Error> {
         let (bucket, key) = (request.bucket.clone(), request.key.clone());
-        self.copy_object_with(ctx, source, request, own).await?;
-        // Somebody may have deleted it by now.
+        let (_, row) = self.copy_object_with(ctx, source, request, own, true).await?;
+        if let Some(row) = row {
+            return Ok(row);
+        }
+        // Others wrote meanwhile, or the answer got lost. Somebody may have deleted it by now.
         let written =
             self.catalog.find_written(&ctx.scope(), bucket.as_str(), key.as_str()).await?;
         written.ok_or(Error::NoSuchKey)

@@ -1,5 +1,7 @@
+use super::full::FullRow;
 use super::opening::{Opening, is_taken_over};
 use super::permit::{PROBE, owner_uuid};
+use super::write::{INSERT, INSERT_ROW, UPSERT, UPSERT_EXPECTED, UPSERT_EXPECTED_ROW, UPSERT_ROW};
 use crate::catalog::{Catalog, own_sql};
 use crate::error::Error;
 use crate::multipart::{EndedUpload, end_upload};
@@ -38,6 +40,8 @@ pub struct CommitRequest<'a> {
     pub completes: Option<CompletedUpload<'a>>,
     /// The write's note in the ledger, where its store needs one; it goes in the same transaction.
     pub pending: Option<PendingWrite<'a>>,
+    /// Whether the row that is written is wanted, not its id alone.
+    pub whole: bool,
 }
 
 /// The upload that a Complete ends, and the parts that its blob was joined from.
@@ -77,10 +81,13 @@ pub enum RowCondition {
 }
 
 /// What became of a commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum CommitOutcome {
     /// The row of this id points at the new blob.
     Committed(Uuid),
+    /// This row does, where the whole row was wanted; where others wrote meanwhile, its id comes
+    /// alone.
+    Row(Box<FullRow>),
     /// The condition does not hold; nothing was changed.
     ConditionFailed,
     /// The condition asks for a row, and there is none; nothing was changed.
@@ -98,37 +105,14 @@ pub enum CommitOutcome {
 /// How often policies are asked anew while writers that take no lock change the row.
 const ATTEMPTS: u32 = 5;
 
-/// $9 / $10 state the row that the permit found; a different one, also one that comes up while
-/// this runs, makes the statement write nothing, and the slow way asks the policies again.
-const UPSERT_EXPECTED: &str = "\
-    INSERT INTO storage.objects AS o
-      (bucket_id, name, owner, owner_id, version, metadata, user_metadata)
-    SELECT $1, $2, $3, $4, $5, $6, $7 WHERE current_user = $8 AND ($9::uuid IS NULL OR EXISTS (
-      SELECT 1 FROM storage.objects x WHERE x.bucket_id = $1 AND x.name = $2 AND x.id = $9))
-    ON CONFLICT (name, bucket_id) DO UPDATE SET
-      version = EXCLUDED.version, metadata = EXCLUDED.metadata,
-      user_metadata = EXCLUDED.user_metadata,
-      owner = COALESCE(EXCLUDED.owner, o.owner),
-      owner_id = COALESCE(EXCLUDED.owner_id, o.owner_id)
-    WHERE o.id = $9 AND o.xmin::text = $10
-    RETURNING o.id";
-
-const UPSERT: &str = "\
-    INSERT INTO storage.objects AS o
-      (bucket_id, name, owner, owner_id, version, metadata, user_metadata)
-    SELECT $1, $2, $3, $4, $5, $6, $7 WHERE current_user = $8
-    ON CONFLICT (name, bucket_id) DO UPDATE SET
-      version = EXCLUDED.version, metadata = EXCLUDED.metadata,
-      user_metadata = EXCLUDED.user_metadata,
-      owner = COALESCE(EXCLUDED.owner, o.owner),
-      owner_id = COALESCE(EXCLUDED.owner_id, o.owner_id)
-    RETURNING o.id";
-
-const INSERT: &str = "\
-    INSERT INTO storage.objects
-      (bucket_id, name, owner, owner_id, version, metadata, user_metadata)
-    SELECT $1, $2, $3, $4, $5, $6, $7 WHERE current_user = $8
-    RETURNING id";
+/// What a row that was written comes to.
+fn committed(row: &Row, request: &CommitRequest<'_>) -> Result<CommitOutcome, Error> {
+    Ok(if request.whole {
+        CommitOutcome::Row(Box::new(FullRow::from_row(row)?))
+    } else {
+        CommitOutcome::Committed(row.try_get(0)?)
+    })
+}
 
 /// What a trip that ends in COMMIT came to. Where the connection broke, nobody knows.
 fn settled(written: Result<Vec<Row>, Error>, commit: Result<(), Error>) -> Result<Vec<Row>, Error> {
@@ -224,9 +208,9 @@ impl Catalog {
         }
         if quick
             && *request.condition == RowCondition::None
-            && let Some(id) = self.retrying(|| self.commit_in_one_trip(scope, request)).await?
+            && let Some(done) = self.retrying(|| self.commit_in_one_trip(scope, request)).await?
         {
-            return Ok(CommitOutcome::Committed(id));
+            return Ok(done);
         }
         for _ in 0..ATTEMPTS {
             let done = self.retrying(|| self.commit_step_by_step(scope, request)).await?;
@@ -265,7 +249,8 @@ impl Catalog {
         let scope_params = self.scope_params(&service);
         let scoped = self.scope_ready(&session, &scope_params).await?;
         let lock = opening.ready(&session).await?;
-        let insert = session.ready(INSERT, &service.caller.role, &types).await?;
+        let sql = if request.whole { INSERT_ROW } else { INSERT };
+        let insert = session.ready(sql, &service.caller.role, &types).await?;
         let scope_values = scope_params.params();
         let lock_params = opening.params();
         let (begin, locked, scoped, written, commit) = futures_util::join!(
@@ -282,18 +267,18 @@ impl Catalog {
             }
             Err(error) => Err(error),
             Ok(rows) => match rows.first() {
-                Some(row) => Ok(CommitOutcome::Committed(row.try_get(0)?)),
+                Some(row) => committed(row, request),
                 None => Err(Error::ScopeLost),
             },
         }
     }
 
-    /// The row's id; `None` when another row than the permit's lies under the key now.
+    /// `None` when another row than the permit's lies under the key now.
     async fn commit_in_one_trip(
         &self,
         scope: &Scope<'_>,
         request: &CommitRequest<'_>,
-    ) -> Result<Option<Uuid>, Error> {
+    ) -> Result<Option<CommitOutcome>, Error> {
         let service = self.as_service(scope);
         let opening = Opening::new(self, request);
         let grace = request.grace.as_secs_f64();
@@ -312,7 +297,12 @@ impl Catalog {
         let lock = opening.ready(&session).await?;
         let outbox_types = [Type::TEXT, Type::TEXT, Type::FLOAT8];
         let outbox = session.ready(self.outbox_insert(), &owner, &outbox_types).await?;
-        let sql = if expecting { UPSERT_EXPECTED } else { UPSERT };
+        let sql = match (expecting, request.whole) {
+            (true, false) => UPSERT_EXPECTED,
+            (false, false) => UPSERT,
+            (true, true) => UPSERT_EXPECTED_ROW,
+            (false, true) => UPSERT_ROW,
+        };
         let upsert = session.ready(sql, &service.caller.role, &types).await?;
         let scope_values = scope_params.params();
         let lock_params = opening.params();
@@ -327,7 +317,7 @@ impl Catalog {
         let written: Result<Vec<Row>, Error> =
             begin.and(locked).and(queued).and(scoped).and(written);
         match settled(written, commit)?.first() {
-            Some(row) => Ok(Some(row.try_get(0)?)),
+            Some(row) => Ok(Some(committed(row, request)?)),
             None if expecting => Ok(None),
             None => Err(Error::ScopeLost),
         }

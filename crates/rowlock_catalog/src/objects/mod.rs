@@ -11,6 +11,7 @@ mod permit;
 mod read;
 mod relocate;
 mod remove;
+mod write;
 
 pub use commit::{CommitOutcome, CommitRequest, CompletedUpload, ExpectedRow, RowCondition};
 pub use delete::DeletedRows;

@@ -14,4 +14,5 @@ mod rest_lists;
 mod rest_objects;
 mod support;
 mod wire;
+mod wire_rest;
 mod writes;

@@ -47,14 +47,14 @@ const TABLE: [Line<'_>; 31] = [
     ("abort_multipart", (5, 8), (6, 14)),
 ];
 
-struct Counted<'a> {
-    rig: &'a Rig,
-    found: Vec<(&'static str, Travelled)>,
+pub(crate) struct Counted<'a> {
+    pub(crate) rig: &'a Rig,
+    pub(crate) found: Vec<(&'static str, Travelled)>,
 }
 
 impl Counted<'_> {
     /// Keeps the cheapest of several runs: the first ones prepare statements.
-    async fn count(&mut self, name: &'static str, mut work: impl AsyncFnMut()) {
+    pub(crate) async fn count(&mut self, name: &'static str, mut work: impl AsyncFnMut()) {
         let mut best = None;
         for _ in 0..4 {
             self.rig.proxy.as_ref().unwrap().take();
