@@ -59,7 +59,9 @@ fn shell(target: &DatabaseTarget, arguments: &[String]) -> Result<(), CliError> 
         DatabaseTarget::Embedded(embedded) => {
             let settings = embedded.catalog();
             let urls = Embedded::urls_of_running(&settings)?;
-            let psql = Embedded::psql(&settings)?.unwrap_or_else(|| PathBuf::from("psql"));
+            // The server runs: where its programs are matters no more than for any other psql.
+            let psql = Embedded::psql(&settings).ok().flatten();
+            let psql = psql.unwrap_or_else(|| PathBuf::from("psql"));
             let mut command = Command::new(psql);
             command.envs(urls.postgres_environment());
             command

@@ -17,6 +17,9 @@ pub(crate) enum CliError {
     /// The server does not start.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// Objects and store can't be compared.
+    #[error(transparent)]
+    Scrub(#[from] rowlock_storage::ScrubError),
     /// The runtime does not start.
     #[error("can't start: {0}")]
     Runtime(std::io::Error),

@@ -11,7 +11,8 @@ use serde_json::json;
 use super::CliError;
 use crate::config::{
     ANON_KEY, AUTH_JWT_SECRET, ConfigError, S3_PROTOCOL_ACCESS_KEY_ID,
-    S3_PROTOCOL_ACCESS_KEY_SECRET, SERVICE_KEY, Source, Variable,
+    S3_PROTOCOL_ACCESS_KEY_SECRET, SERVICE_KEY, STORAGE_S3_BUCKET, Source, TENANT, Variable,
+    embedded, remembered,
 };
 
 /// What has to be set to run alone, with the names that the file gives them.
@@ -28,7 +29,12 @@ const KEY_SECONDS: u64 = 10 * 365 * 24 * 3600;
 /// `rowlock init`.
 pub(crate) fn run() -> Result<(), CliError> {
     let folder = Path::new(".");
-    let made = ensure(&Source::from_process(folder)?, folder)?;
+    let source = Source::from_process(folder)?;
+    let older = older_data(&source, folder);
+    let made = ensure(&source, folder)?;
+    if let Some(sentence) = older.filter(|_| made) {
+        super::complain(&sentence);
+    }
     super::print(if made {
         "Wrote .env with new keys. Keep it: tokens and files depend on it.\n"
     } else {
@@ -59,8 +65,21 @@ pub(crate) fn ensure(source: &Source, folder: &Path) -> Result<bool, CliError> {
         ))
         .into());
     }
-    write(folder, &path, &contents()?)?;
+    write(folder, &path, &contents(source)?)?;
     Ok(true)
+}
+
+/// What to say after new keys were made, where there is older data.
+pub(crate) fn older_data(source: &Source, folder: &Path) -> Option<String> {
+    let data = embedded::data_folder(source);
+    let used = |name: &str| folder.join(&data).join(name).exists();
+    (used("postgres") || used("postgres-elsewhere") || used("files")).then(|| {
+        format!(
+            "new keys were made in .env for the older data in {}: tokens and S3 keys from before \
+             are refused now; if you have the former .env, put it back and start again",
+            data.display()
+        )
+    })
 }
 
 fn write(folder: &Path, path: &Path, text: &str) -> Result<(), CliError> {
@@ -85,7 +104,13 @@ fn write(folder: &Path, path: &Path, text: &str) -> Result<(), CliError> {
 
 /// The file. Every value needs no quoting in a shell and means the same to every reader of such
 /// files.
-fn contents() -> Result<String, CliError> {
+fn contents(source: &Source) -> Result<String, CliError> {
+    // Where objects lie already, they are to be found again.
+    let name = |variable| {
+        let named = source.text(variable).and_then(|name| remembered::quoted(&name));
+        named.unwrap_or_else(|| "stub".to_owned())
+    };
+    let (tenant, bucket) = (name(&TENANT), name(&STORAGE_S3_BUCKET));
     let secret = random_hex::<32>()?;
     let access_key = random_hex::<16>()?;
     let secret_key = random_hex::<32>()?;
@@ -99,8 +124,8 @@ fn contents() -> Result<String, CliError> {
          S3_PROTOCOL_ACCESS_KEY_ID={access_key}\n\
          S3_PROTOCOL_ACCESS_KEY_SECRET={secret_key}\n\
          REGION=stub\n\
-         STORAGE_TENANT_ID=stub\n\
-         GLOBAL_S3_BUCKET=stub\n\
+         STORAGE_TENANT_ID={tenant}\n\
+         GLOBAL_S3_BUCKET={bucket}\n\
          SUPABASE_PUBLIC_URL=http://localhost:8000\n\
          API_EXTERNAL_URL=http://localhost:8000\n"
     ))
@@ -244,6 +269,25 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "JWT_SECRET=x\n");
         assert!(write(folder.path(), &path, "new").is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "JWT_SECRET=x\n");
+    }
+
+    #[test]
+    fn new_keys_for_older_data_are_told_and_its_names_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Source::new(&[], &[]);
+        assert_eq!(older_data(&source, folder.path()), None);
+        std::fs::create_dir_all(folder.path().join("rowlock-data/postgres")).unwrap();
+        let told = older_data(&source, folder.path()).unwrap();
+        assert!(told.contains("rowlock-data") && told.contains("former .env"), "{told}");
+
+        let names = [("STORAGE_TENANT_ID", "my tenant"), ("GLOBAL_S3_BUCKET", "b")];
+        let names = names.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let source = Source::new(&[], &[]).remembering(names.into());
+        assert!(ensure(&source, folder.path()).unwrap());
+        let text = std::fs::read(folder.path().join(".env")).unwrap();
+        let read = crate::config::dotenv::parse(&text);
+        assert_eq!(read.values["STORAGE_TENANT_ID"], "my tenant");
+        assert_eq!(read.values["GLOBAL_S3_BUCKET"], "b");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod db;
 mod error;
 mod init;
 mod logging;
+mod scrub;
 mod serve;
 mod startup;
 mod token;
@@ -32,6 +33,8 @@ enum Command {
     Init,
     /// Print a user's token, for trying row-level security
     Token(token::Arguments),
+    /// Compare all objects with all that lies in the store; fails when an object lacks its bytes
+    Scrub(scrub::Arguments),
     /// The way into the database
     #[command(subcommand)]
     Db(db::Action),
@@ -43,20 +46,28 @@ enum Command {
 /// Runs the command that the process was started with. Errors are one sentence on standard
 /// error and exit code 1; wrong usage is clap's, with exit code 2.
 pub(crate) fn run() -> ExitCode {
+    let good = |()| true;
     let result = match Cli::parse().command {
-        Command::Serve => serve::run(),
-        Command::Init => init::run(),
-        Command::Token(arguments) => token::run(&arguments),
-        Command::Db(action) => db::run(&action),
-        Command::ConfigTable => config_table::run(),
+        Command::Serve => serve::run().map(good),
+        Command::Init => init::run().map(good),
+        Command::Token(arguments) => token::run(&arguments).map(good),
+        Command::Scrub(arguments) => scrub::run(&arguments),
+        Command::Db(action) => db::run(&action).map(good),
+        Command::ConfigTable => config_table::run().map(good),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             complain(&error.to_string());
             ExitCode::FAILURE
         }
     }
+}
+
+/// What asynchronous work runs on.
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::Runtime)
 }
 
 /// Says a sentence on standard error.

@@ -13,8 +13,14 @@ use crate::config::{Config, Mode, Source};
 pub(crate) fn prepare() -> Result<Config, CliError> {
     let folder = Path::new(".");
     let mut source = Source::from_process(folder)?;
-    if Mode::of(&source) == Mode::Alone && init::ensure(&source, folder)? {
-        source = Source::from_process(folder)?;
+    if Mode::of(&source) == Mode::Alone {
+        let older = init::older_data(&source, folder);
+        if init::ensure(&source, folder)? {
+            source = Source::from_process(folder)?;
+            if let Some(sentence) = older {
+                source.alarm(sentence);
+            }
+        }
     }
     let config = Config::from_source(&source);
     if let Ok(config) = &config {

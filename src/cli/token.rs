@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     /// The database role the caller gets
     #[arg(long, default_value = "authenticated")]
     role: String,
-    /// The user's id: the owner of what is uploaded
+    /// The user's id: the owner of what is uploaded; a UUID, since auth.uid() reads it as one
     #[arg(long, value_name = "UUID")]
     sub: Option<String>,
     /// A further claim; the value is JSON where it can be read as such, else text
@@ -44,9 +44,43 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), CliError> {
             .into(),
         ));
     };
+    if let Some(sentence) = arguments.sub.as_deref().and_then(no_uuid) {
+        super::complain(&sentence);
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let token = mint_with(algorithm, &secret, &claims(arguments, now));
     super::print(&format!("{token}\n"))
+}
+
+/// What to know about a user's id that is none to the database. Such tokens exist (other identity
+/// providers give them out), so that this is no refusal.
+fn no_uuid(sub: &str) -> Option<String> {
+    (!is_uuid(sub)).then(|| {
+        format!(
+            "the sub {sub:?} is no UUID: under this token every policy that calls auth.uid() fails \
+             with \"invalid input syntax for type uuid\"; policies for such users compare owner_id \
+             with auth.jwt() ->> 'sub'"
+        )
+    })
+}
+
+/// Whether PostgreSQL reads it as a UUID (its manual, 8.12): 32 hexadecimal digits, hyphens after
+/// any group of four, braces around it all or none.
+fn is_uuid(text: &str) -> bool {
+    let braced = text.strip_prefix('{').and_then(|inner| inner.strip_suffix('}'));
+    let mut digits = 0;
+    let mut hyphen_before = true;
+    for byte in braced.unwrap_or(text).bytes() {
+        match byte {
+            b'-' if !hyphen_before && digits % 4 == 0 && digits < 32 => hyphen_before = true,
+            _ if byte.is_ascii_hexdigit() => {
+                digits += 1;
+                hyphen_before = false;
+            }
+            _ => return false,
+        }
+    }
+    digits == 32 && !hyphen_before
 }
 
 fn claims(arguments: &Arguments, now: u64) -> Map<String, Value> {
@@ -138,6 +172,30 @@ mod tests {
         }
         for wrong in ["0", "0s", "1y", "-1h", ""] {
             assert!(parse(&["--expires", wrong]).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_user_whom_auth_uid_cannot_read_is_told_of() {
+        for good in [
+            "317eadce-631a-4429-a0bb-f19a7a517b4a",
+            "317EADCE631A4429A0BBF19A7A517B4A",
+            "{317eadce-631a4429-a0bbf19a-7a517b4a}",
+        ] {
+            assert_eq!(no_uuid(good), None, "{good}");
+        }
+        for odd in [
+            "bob",
+            "",
+            "317eadce-631a-4429-a0bb-f19a7a517b4",
+            "317eadce-631a-4429-a0bb-f19a7a517b4a1",
+            "317eadce-631a-4429-a0bb-f19a7a517b4g",
+            "317eadce-631a-4429-a0bb-f19a7a517b4a-",
+            "317eadce--631a-4429-a0bb-f19a7a517b4a",
+            "{317eadce-631a-4429-a0bb-f19a7a517b4a",
+        ] {
+            let told = no_uuid(odd).unwrap();
+            assert!(told.contains(&format!("{odd:?}")) && told.contains("auth.uid()"), "{told}");
         }
     }
 }

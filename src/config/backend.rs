@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Mode;
-use super::embedded::data_folder;
+use super::embedded::{ROWLOCK_DATA, data_folder};
 use super::error::ConfigError;
 use super::s3_backend::S3BackendSettings;
 use super::s3_protocol::REGION;
@@ -20,14 +20,14 @@ const STORAGE_FILE_BACKEND_PATH: Variable =
         .also(&["FILE_STORAGE_BACKEND_PATH"])
         .default("alone: `files` in ROWLOCK_DATA; with a database it must be set")
         .strict();
-const STORAGE_S3_BUCKET: Variable = Variable::new(
+pub(crate) const STORAGE_S3_BUCKET: Variable = Variable::new(
     "STORAGE_S3_BUCKET",
     "The bucket of the S3 service, or the folder below the file backend's, that holds all tenants.",
 )
 .also(&["GLOBAL_S3_BUCKET"])
 .default("alone: `stub`; with a database it must be set")
 .strict();
-const TENANT: Variable = Variable::new(
+pub(crate) const TENANT: Variable = Variable::new(
     "PROJECT_REF",
     "The tenant: the folder of its objects, and the access key of session credentials.",
 )
@@ -94,6 +94,34 @@ pub(crate) struct ObjectSettings {
     pub(crate) multipart_expiry: Duration,
     /// `TUS_USE_FILE_VERSION_SEPARATOR`.
     pub(crate) version_separator: bool,
+    /// The variables that say where the objects are, as the operator knows them.
+    pub(crate) names: Names,
+}
+
+/// The names under which variables are set, or would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Names {
+    pub(crate) tenant: &'static str,
+    pub(crate) bucket: &'static str,
+    /// The folder of the file backend.
+    pub(crate) folder: &'static str,
+}
+
+impl Names {
+    fn of(source: &Source, mode: Mode) -> Self {
+        let of = |variable: &Variable, unset| {
+            if source.has(variable) { source.name_of(variable) } else { unset }
+        };
+        let (tenant, folder) = match mode {
+            Mode::Alone => ("STORAGE_TENANT_ID", ROWLOCK_DATA.name),
+            Mode::Stack => ("TENANT_ID", STORAGE_FILE_BACKEND_PATH.name),
+        };
+        Self {
+            tenant: of(&TENANT, tenant),
+            bucket: of(&STORAGE_S3_BUCKET, "GLOBAL_S3_BUCKET"),
+            folder: of(&STORAGE_FILE_BACKEND_PATH, folder),
+        }
+    }
 }
 
 impl ObjectSettings {
@@ -117,6 +145,7 @@ impl ObjectSettings {
             multipart_expiry: source
                 .span(&ROWLOCK_MULTIPART_EXPIRY, Duration::from_secs(7 * 24 * 3600))?,
             version_separator: source.flag(&TUS_USE_FILE_VERSION_SEPARATOR, false)?,
+            names: Names::of(source, mode),
         })
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod gateway;
 mod later;
 mod logging;
 pub(crate) mod registry;
+pub(crate) mod remembered;
 pub(crate) mod s3_backend;
 pub(crate) mod s3_protocol;
 mod source;
@@ -26,7 +27,7 @@ mod variable;
 use rowlock_auth::AuthSettings;
 
 pub(crate) use auth::{ANON_KEY, AUTH_JWT_SECRET, SERVICE_KEY, signing};
-pub(crate) use backend::{Backend, ObjectSettings};
+pub(crate) use backend::{Backend, ObjectSettings, STORAGE_S3_BUCKET, TENANT};
 pub(crate) use bind::BindSettings;
 pub(crate) use database::DatabaseSettings;
 pub(crate) use error::ConfigError;
@@ -67,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) s3: S3ProtocolSettings,
     pub(crate) gateway: GatewaySettings,
     pub(crate) logging: LoggingSettings,
+    /// What the operator must not overlook, a sentence each.
+    pub(crate) alarms: Vec<String>,
 }
 
 impl Config {
@@ -79,7 +82,7 @@ impl Config {
         let mode = Mode::of(source);
         let database = DatabaseSettings::from_source(source)?;
         let objects = ObjectSettings::from_source(source, mode)?;
-        let config = Self {
+        let mut config = Self {
             mode,
             bind: BindSettings::from_source(source, mode),
             uploads: UploadSettings::from_source(source)?,
@@ -89,9 +92,11 @@ impl Config {
             logging: LoggingSettings::from_source(source, mode)?,
             database,
             objects,
+            alarms: Vec::new(),
         };
         later::warn_of_promises(source);
         registry::warn_of_typos(source);
+        config.alarms = source.take_alarms();
         Ok(config)
     }
 }

@@ -185,9 +185,12 @@ impl S3BackendSettings {
             key: key(source),
             request_checksums: checksums(source, &REQUEST_CHECKSUMS, Checksums::WhenSupported)?,
             response_checksums: checksums(source, &RESPONSE_CHECKSUMS, Checksums::WhenRequired)?,
-            part_size: source.number(&PART_SIZE).unwrap_or(16 << 20).max(MIN_PART),
+            part_size: source.bytes(&PART_SIZE).unwrap_or(16 << 20).max(MIN_PART),
             queue_size: count(&QUEUE_SIZE, 2),
-            buffer: count(&BUFFER, 64 << 20),
+            buffer: source
+                .bytes(&BUFFER)
+                .filter(|bytes| *bytes > 0)
+                .map_or(64 << 20, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
             max_sockets: count(&MAX_SOCKETS, 200),
             timeout: timeout.map(Duration::from_millis),
             names,

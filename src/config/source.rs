@@ -6,16 +6,20 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
+use super::embedded::data_folder;
 use super::error::ConfigError;
 use super::variable::Variable;
-use super::{dotenv, duration};
+use super::{Mode, dotenv, duration, remembered};
 
 /// The variables as they were set: in the environment, and in `.env`.
 #[derive(Default)]
 pub(crate) struct Source {
     environment: BTreeMap<String, String>,
     file: BTreeMap<String, String>,
+    /// What the data folder remembers of earlier starts: counts where nothing else is set.
+    remembered: BTreeMap<String, String>,
     warnings: RefCell<Vec<String>>,
+    alarms: RefCell<Vec<String>>,
 }
 
 /// A value, and the name under which it was found.
@@ -25,7 +29,8 @@ struct Found<'a> {
 }
 
 impl Source {
-    /// Reads the process's environment and the `.env` in that folder, where there is one.
+    /// Reads the process's environment and the `.env` in that folder, where there is one; alone,
+    /// also what the data folder remembers.
     ///
     /// # Errors
     /// The file exists and can't be read.
@@ -51,7 +56,23 @@ impl Source {
             Err(source) => return Err(ConfigError::File { path, source }),
         };
         warnings.extend(file.warnings);
-        Ok(Self { environment, file: file.values, warnings: RefCell::new(warnings) })
+        let source = Self {
+            environment,
+            file: file.values,
+            warnings: RefCell::new(warnings),
+            ..Self::default()
+        };
+        if Mode::of(&source) == Mode::Stack {
+            return Ok(source);
+        }
+        let remembered = remembered::read(&folder.join(data_folder(&source)));
+        Ok(source.remembering(remembered))
+    }
+
+    /// The same, with what the data folder remembers beneath it.
+    pub(crate) fn remembering(mut self, remembered: BTreeMap<String, String>) -> Self {
+        self.remembered = remembered;
+        self
     }
 
     /// What a process with this environment and this `.env` would see.
@@ -60,7 +81,7 @@ impl Source {
         let owned = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };
-        Self { environment: owned(environment), file: owned(file), warnings: RefCell::default() }
+        Self { environment: owned(environment), file: owned(file), ..Self::default() }
     }
 
     /// All names that are set anywhere.
@@ -81,6 +102,19 @@ impl Source {
         }
     }
 
+    /// Notes a sentence that the operator must not overlook, once.
+    pub(crate) fn alarm(&self, sentence: String) {
+        let mut alarms = self.alarms.borrow_mut();
+        if !alarms.contains(&sentence) {
+            alarms.push(sentence);
+        }
+    }
+
+    /// The alarms so far.
+    pub(crate) fn take_alarms(&self) -> Vec<String> {
+        self.alarms.take()
+    }
+
     /// What was noted so far.
     pub(crate) fn take_warnings(&self) -> Vec<String> {
         self.warnings.take()
@@ -91,7 +125,8 @@ impl Source {
         let is_set = |map: &BTreeMap<String, String>, name: &str| {
             map.get(name).is_some_and(|value| !value.is_empty())
         };
-        let (map, name) = [&self.environment, &self.file].into_iter().find_map(|map| {
+        let layers = [&self.environment, &self.file, &self.remembered];
+        let (map, name) = layers.into_iter().find_map(|map| {
             variable.names().find(|name| is_set(map, name)).map(|name| (map, name))
         })?;
         let value = map.get(name)?.as_str();
@@ -196,8 +231,43 @@ impl Source {
         Some(number)
     }
 
+    /// A number of bytes, read as [`Self::number`] reads it. A unit behind it is not read, which
+    /// makes the number a million times smaller than it was meant: that is said loudly.
+    pub(crate) fn bytes(&self, variable: &Variable) -> Option<u64> {
+        let found = self.find(variable)?;
+        let text = found.value.trim();
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        match text[..digits].parse::<u64>() {
+            Ok(number) if digits < text.len() => {
+                let meant = unit(&text[digits..])
+                    .and_then(|unit| number.checked_mul(unit))
+                    .map(|bytes| format!("; for {text} write {}={bytes}", found.name))
+                    .unwrap_or_default();
+                self.alarm(format!(
+                    "{} is {:?} and means {number} bytes: sizes are read up to the first letter, \
+                     as the reference reads them{meant}",
+                    found.name, found.value
+                ));
+                Some(number)
+            }
+            _ => self.number(variable),
+        }
+    }
+
     /// A number of milliseconds.
     pub(crate) fn milliseconds(&self, variable: &Variable, default: u64) -> Duration {
         Duration::from_millis(self.number(variable).unwrap_or(default))
+    }
+}
+
+/// How many bytes a unit stands for.
+fn unit(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let (letter, rest) = text.split_at_checked(1)?;
+    let power = ["k", "m", "g", "t"].iter().position(|known| *known == letter)? as u32 + 1;
+    match rest {
+        "b" => 1000_u64.checked_pow(power),
+        "" | "i" | "ib" => 1024_u64.checked_pow(power),
+        _ => None,
     }
 }

@@ -173,7 +173,13 @@ fn every_older_name_reads_as_the_newer() {
     let shown = |name: &str, value: &str| {
         let base: Vec<_> = STACK.iter().filter(|(known, _)| *known != name).copied().collect();
         let source = Source::new(&[base.as_slice(), &[(name, value)]].concat(), &[]);
-        format!("{:?}", Config::from_source(&source).map_err(|error| error.to_string()))
+        let names = good(&[]).objects.names;
+        let config = Config::from_source(&source).map(|mut config| {
+            // How a value was named is what may differ.
+            config.objects.names = names;
+            config
+        });
+        format!("{:?}", config.map_err(|error| error.to_string()))
     };
     for (newer, older, value) in [
         ("SERVER_HOST", "HOST", "10.0.0.1"),
@@ -254,12 +260,39 @@ fn other_values_warn_and_fall_back() {
         assert_eq!(format!("{:?}", config.unwrap()), format!("{:?}", good(&[])), "{name}");
     }
     // Numbers are read up to the first non-digit.
-    let (config, warnings) = stack(&[("FILE_SIZE_LIMIT", "50MB"), ("SERVER_PORT", " 8080 ")]);
+    let (config, warnings) =
+        stack(&[("DATABASE_MAX_CONNECTIONS", "7 or so"), ("SERVER_PORT", " 8080 ")]);
     let config = config.unwrap();
-    assert_eq!(config.uploads.size_limit, Some(50));
+    assert_eq!(config.database.max_connections, 7);
     assert_eq!(config.bind.port, 8080);
-    assert_eq!(warnings, ["FILE_SIZE_LIMIT is \"50MB\": read as 50"]);
+    assert_eq!(warnings, ["DATABASE_MAX_CONNECTIONS is \"7 or so\": read as 7"]);
     assert_eq!(good(&[("DATABASE_MAX_CONNECTIONS", "0")]).database.max_connections, 1);
+}
+
+#[test]
+fn a_size_with_a_unit_is_an_alarm_that_says_what_it_means() {
+    let alarms = |value: &str| {
+        let source = Source::new(&[STACK, &[("FILE_SIZE_LIMIT", value)]].concat(), &[]);
+        let config = Config::from_source(&source).unwrap();
+        assert_eq!(source.take_warnings(), Vec::<String>::new(), "{value}");
+        (config.uploads.size_limit, config.alarms)
+    };
+    for (value, limit, hint) in [
+        ("50MB", 50, Some("write FILE_SIZE_LIMIT=50000000")),
+        ("50 MiB", 50, Some("write FILE_SIZE_LIMIT=52428800")),
+        ("50m", 50, Some("write FILE_SIZE_LIMIT=52428800")),
+        ("5G", 5, Some("write FILE_SIZE_LIMIT=5368709120")),
+        ("52_428_800", 52, None),
+        ("99999999999TB", 99_999_999_999, None),
+    ] {
+        let (read, alarms) = alarms(value);
+        assert_eq!((read, alarms.len()), (Some(limit), 1), "{value}");
+        assert!(alarms[0].contains(&format!("{value:?} and means {limit} bytes")), "{alarms:?}");
+        assert_eq!(hint.is_some(), alarms[0].contains("write "), "{alarms:?}");
+        assert!(alarms[0].contains(hint.unwrap_or_default()), "{alarms:?}");
+    }
+    assert_eq!(alarms("52428800"), (Some(52_428_800), Vec::new()));
+    assert_eq!(alarms("0"), (None, Vec::new()));
 }
 
 #[test]

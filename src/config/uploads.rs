@@ -67,7 +67,7 @@ impl std::fmt::Debug for UploadSettings {
 
 impl UploadSettings {
     pub(crate) fn from_source(source: &Source) -> Result<Self, ConfigError> {
-        let limit = |variable| source.number(variable).filter(|bytes| *bytes > 0);
+        let limit = |variable| source.bytes(variable).filter(|bytes| *bytes > 0);
         Ok(Self {
             size_limit: limit(&UPLOAD_FILE_SIZE_LIMIT),
             standard_size_limit: limit(&UPLOAD_FILE_SIZE_LIMIT_STANDARD),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rowlock_auth::Authenticator;
 use rowlock_catalog::connect::{ConnectError, ConnectSettings, Connector};
-use rowlock_catalog::embedded::Embedded;
+use rowlock_catalog::embedded::{Embedded, EmbeddedError};
 use rowlock_catalog::schema::{self, SchemaSettings};
 use rowlock_catalog::{
     Catalog, CatalogSettings, Connect, Error, LaneSettings, OpenLane, OwnSchema, Presence,
@@ -45,8 +45,45 @@ impl Database {
         };
         // Files are renamed at the end: nobody has to know whether their writer lives.
         let shows_itself = matches!(config.objects.backend, Backend::S3(_));
-        let way = Way { database: &config.database, ssl_root_cert, shows_itself };
+        let way = Way { database: &config.database, ssl_root_cert, shows_itself, prepares: true };
         match way.catalog(&url, pool_url.as_deref(), authenticator).await {
+            Ok((catalog, presence)) => Ok(Self { catalog, presence, embedded }),
+            Err(error) => {
+                if let Some(embedded) = embedded {
+                    embedded.stop().await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the database for a short piece of work beside the servers that use it, which changes
+    /// nothing of its schema. A private one that nobody runs is started for as long as it takes.
+    pub(crate) async fn beside(
+        config: &Config,
+        authenticator: &Authenticator,
+    ) -> Result<Self, ServeError> {
+        let (embedded, url, ssl_root_cert) = match &config.database.target {
+            DatabaseTarget::Embedded(settings) => {
+                let settings = settings.catalog();
+                match Embedded::urls_of_running(&settings) {
+                    Ok(urls) => (None, urls.storage().to_owned(), None),
+                    Err(EmbeddedError::NotRunning { .. }) if settings.data_dir.exists() => {
+                        let embedded = Embedded::start(&settings).await?;
+                        let url = embedded.storage_url().to_owned();
+                        (Some(embedded), url, None)
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            DatabaseTarget::External(external) => {
+                let external = external.clone();
+                (None, external.url, external.ssl_root_cert)
+            }
+        };
+        let (shows_itself, prepares) = (false, false);
+        let way = Way { database: &config.database, ssl_root_cert, shows_itself, prepares };
+        match way.catalog(&url, None, authenticator).await {
             Ok((catalog, presence)) => Ok(Self { catalog, presence, embedded }),
             Err(error) => {
                 if let Some(embedded) = embedded {
@@ -71,6 +108,8 @@ struct Way<'a> {
     database: &'a DatabaseSettings,
     ssl_root_cert: Option<String>,
     shows_itself: bool,
+    /// Whether the schema is brought up; else it must be there.
+    prepares: bool,
 }
 
 impl Way<'_> {
@@ -143,6 +182,14 @@ impl Way<'_> {
 
     /// Brings the schema up, on a connection of its own.
     async fn prepare(&self, connector: &Connector) -> Result<OwnSchema, ServeError> {
+        if !self.prepares {
+            let (client, _driver) = connector.connect().await?;
+            return match schema::own_schema(&client).await? {
+                Some("storage") => Ok(OwnSchema::Storage),
+                Some(_) => Ok(OwnSchema::Rowlock),
+                None => Err(ServeError::NeverServed),
+            };
+        }
         let settings = SchemaSettings {
             install_roles: self.database.install_roles,
             anon_role: self.database.anon_role.clone(),

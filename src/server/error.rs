@@ -21,6 +21,10 @@ pub(crate) enum ServeError {
     Files(#[from] rowlock_blobs::file::OpenError),
     #[error(transparent)]
     S3(#[from] rowlock_blobs_s3::OpenError),
+    #[error("no Rowlock has used this database yet: start `rowlock serve` once")]
+    NeverServed,
+    #[error("the store can't be used: {0}")]
+    Store(String),
     #[error("{0} is no name of a header")]
     Header(&'static str),
     #[error("STORAGE_PUBLIC_URL: {0}")]

@@ -9,6 +9,7 @@ use rowlock_storage::Storage;
 use tokio::sync::Mutex;
 
 use super::blobs::Blobs;
+use super::fit::FitCheck;
 
 /// How long a look may take, and how long what it found counts: whoever asks often must not keep
 /// the database or the store busy.
@@ -18,17 +19,18 @@ const COUNTS: Duration = Duration::from_secs(2);
 /// What was wrong with the store, and when that was found out.
 type Seen = (Instant, Vec<String>);
 
-/// Looks at the database and at the blob store.
+/// Looks at the database, at the blob store, and whether they belong together.
 #[derive(Clone)]
 pub(super) struct Health {
     storage: Storage,
     blobs: Blobs,
+    fit: FitCheck,
     seen: Arc<Mutex<Option<Seen>>>,
 }
 
 impl Health {
-    pub(super) fn new(storage: Storage, blobs: Blobs) -> Self {
-        Self { storage, blobs, seen: Arc::default() }
+    pub(super) fn new(storage: Storage, blobs: Blobs, fit: FitCheck) -> Self {
+        Self { storage, blobs, fit, seen: Arc::default() }
     }
 
     async fn look(&self) -> Vec<String> {
@@ -48,6 +50,10 @@ impl Health {
         match store {
             Ok(problem) => problems.extend(problem),
             Err(_) => problems.push("STORAGE_BACKEND=s3: the store does not answer".to_owned()),
+        }
+        // With the database or the store away, nothing would be found anyhow.
+        if problems.is_empty() {
+            problems.extend(self.fit.problem().await);
         }
         *seen = Some((Instant::now(), problems.clone()));
         problems

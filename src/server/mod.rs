@@ -3,8 +3,10 @@
 mod blobs;
 pub(crate) mod database;
 mod error;
+mod fit;
 mod health;
 mod http;
+pub(crate) mod upkeep;
 pub(crate) mod welcome;
 
 pub(crate) use error::ServeError;
@@ -18,9 +20,11 @@ use rowlock_storage::{Settings, Storage};
 use rowlock_types::KeyRules;
 use tokio::sync::watch;
 
-use crate::config::{Config, Mode};
+use crate::config::database::DatabaseTarget;
+use crate::config::{Config, Mode, remembered};
 use blobs::Blobs;
 use database::Database;
+use fit::FitCheck;
 use health::Health;
 
 /// Temporary files older than this belong to no upload that still runs.
@@ -58,19 +62,8 @@ async fn run(
     if let Some(problem) = blobs.problem().await {
         tracing::error!("{problem}");
     }
-    let storage = Storage::new(
-        database.catalog.clone(),
-        blobs.store(),
-        Settings {
-            max_object_bytes: config.uploads.size_limit,
-            max_single_upload_bytes: config.uploads.standard_size_limit,
-            key_rules: if config.uploads.strict_keys { KeyRules::Strict } else { KeyRules::Utf8 },
-            blob_grace: config.objects.blob_grace,
-            multipart_expiry: config.objects.multipart_expiry,
-            encryption_key: config.uploads.encryption_key.clone(),
-        },
-    )
-    .in_process(database.presence.process());
+    let storage = Storage::new(database.catalog.clone(), blobs.store(), domain(config))
+        .in_process(database.presence.process());
     let (stop, stopped) = watch::channel(false);
     let worker = tokio::spawn(storage.clone().run_worker(until(stopped.clone())));
     let sweeper = match &blobs {
@@ -78,13 +71,22 @@ async fn run(
         Blobs::S3(..) => None,
     };
 
-    let health = Health::new(storage.clone(), blobs);
+    let fit = FitCheck::new(storage.clone(), config);
+    let misfit = fit.problem().await;
+    if fit.fits().await {
+        remember(config);
+    }
+    let health = Health::new(storage.clone(), blobs, fit);
     let app = http::app(config, &storage, authenticator, health)?;
     let addresses = listeners.addresses().to_vec();
     if config.mode == Mode::Alone {
         welcome::print(config, &addresses);
     }
     tracing::info!(?addresses, "[Server] Started Successfully");
+    // Last, where they are seen.
+    for sentence in config.alarms.iter().chain(&misfit) {
+        tracing::error!("{sentence}");
+    }
     rowlock_http::server::run(listeners, http::settings(config), app, signals.told()).await;
 
     stop.send_replace(true);
@@ -93,6 +95,26 @@ async fn run(
         let _ = sweeper.await;
     }
     Ok(())
+}
+
+/// The domain's settings.
+fn domain(config: &Config) -> Settings {
+    Settings {
+        max_object_bytes: config.uploads.size_limit,
+        max_single_upload_bytes: config.uploads.standard_size_limit,
+        key_rules: if config.uploads.strict_keys { KeyRules::Strict } else { KeyRules::Utf8 },
+        blob_grace: config.objects.blob_grace,
+        multipart_expiry: config.objects.multipart_expiry,
+        encryption_key: config.uploads.encryption_key.clone(),
+    }
+}
+
+/// Has the data folder remember under which names its objects lie.
+fn remember(config: &Config) {
+    let DatabaseTarget::Embedded(embedded) = &config.database.target else { return };
+    if let Err(error) = remembered::write(&embedded.data, &config.objects) {
+        tracing::warn!(%error, "the data folder does not remember where its objects lie");
+    }
 }
 
 /// Resolves once the server stops.

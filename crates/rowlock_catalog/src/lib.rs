@@ -4,6 +4,7 @@
 //! one operation on rows, in as few round trips as it takes, under an explicit [`Scope`].
 
 mod abandoned;
+mod audit;
 mod bucket_settings;
 mod buckets;
 mod catalog;
@@ -29,6 +30,7 @@ pub mod testing;
 mod time;
 mod transaction;
 
+pub use audit::AuditRow;
 pub use bucket_settings::{BucketChanges, BucketDetails, BucketFilter, BucketOrder, NewBucketRow};
 pub use buckets::{BucketRow, CreateBucketOutcome, DeleteBucketOutcome};
 pub use catalog::{Catalog, CatalogSettings, OwnSchema};

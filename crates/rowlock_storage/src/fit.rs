@@ -4,6 +4,7 @@
 use crate::{Error, Storage};
 use futures_util::{StreamExt, stream};
 use rowlock_types::{BucketName, KeyRules, ObjectKey};
+use std::sync::Arc;
 
 /// How many blobs are looked for at a time.
 const AT_A_TIME: usize = 4;
@@ -33,9 +34,12 @@ impl Storage {
             };
             blobs.extend(self.blob_of(&bucket, &key, row.version.as_deref()).await?);
         }
-        let looks = blobs.iter().map(|blob| self.blobs.head(blob));
-        let mut found = stream::iter(looks).buffer_unordered(AT_A_TIME);
         let mut fit = Fit { looked_at: blobs.len(), missing: 0 };
+        let looks = blobs.into_iter().map(|blob| {
+            let store = Arc::clone(&self.blobs);
+            async move { store.head(&blob).await }
+        });
+        let mut found = stream::iter(looks).buffer_unordered(AT_A_TIME);
         while let Some(look) = found.next().await {
             match look {
                 Ok(_) => {}

@@ -14,6 +14,7 @@ mod delete;
 mod delete_if;
 mod empty;
 mod error;
+mod fit;
 mod ledger;
 mod list;
 mod move_object;
@@ -24,6 +25,7 @@ mod place;
 mod read;
 mod receive;
 mod remove;
+mod scrub;
 mod search;
 mod settings;
 mod sign;
@@ -41,6 +43,7 @@ pub use copy_row::CopySource;
 pub use delete::DeleteOutcome;
 pub use delete_if::DeleteCondition;
 pub use error::{BodyError, Error};
+pub use fit::Fit;
 pub use list::{ListEntry, ListPage, ListQuery};
 pub use move_object::MoveRequest;
 pub use multipart::{
@@ -56,6 +59,7 @@ pub use rowlock_catalog::{Error as CatalogError, SqlState};
 pub use rowlock_catalog::{
     FolderOrder, FolderRequest, FullRow, PageOrder, PageRequest, SearchEntry,
 };
+pub use scrub::{Finding, QUARANTINE_AGE, ScrubError, ScrubOptions, ScrubSummary};
 pub use settings::Settings;
 pub use tags::Tags;
 pub use upload::{NewObject, OwnMetadata, Stored, Upload, Uploaded, WriteCondition};

@@ -34,7 +34,7 @@ enum Done {
 }
 
 /// What is known of the blob that a row named.
-enum Proof {
+pub(crate) enum Proof {
     /// No row names it any more.
     Gone(BlobKey),
     /// A row names it, or there can be none.
@@ -239,7 +239,7 @@ impl Storage {
     }
 
     /// Which blobs no row names any more, all in one bucket and below one first segment.
-    async fn prove(
+    pub(crate) async fn prove(
         &self,
         bucket: &BucketName,
         rows: &[(String, Option<String>)],

@@ -117,6 +117,14 @@ pub async fn prepare(client: &mut Client, settings: &SchemaSettings) -> Result<P
     result
 }
 
+/// The schema of our own tables in a database that a server has prepared; `None` where none has.
+///
+/// # Errors
+/// The database's.
+pub async fn own_schema(client: &Client) -> Result<Option<&'static str>, Error> {
+    own::find(client).await
+}
+
 /// Takes the migration lock by asking again and again: a blocked statement would hold a snapshot,
 /// on which another server's CREATE INDEX CONCURRENTLY would wait for ever.
 async fn lock(client: &Client) -> Result<(), Error> {

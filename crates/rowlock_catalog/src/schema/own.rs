@@ -1,6 +1,6 @@
 //! Rowlock's own tables: where they live, and making them.
 
-use tokio_postgres::Transaction;
+use tokio_postgres::{GenericClient, Transaction};
 
 use super::Error;
 
@@ -20,11 +20,9 @@ pub(super) async fn prepare(
     tx: &Transaction<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<&'static str, Error> {
-    for schema in ["rowlock", "storage"] {
-        if exists(tx, schema).await? {
-            check(tx, schema, warnings).await?;
-            return Ok(schema);
-        }
+    if let Some(schema) = find(tx).await? {
+        check(tx, schema, warnings).await?;
+        return Ok(schema);
     }
     let row = tx
         .query_one(
@@ -53,9 +51,19 @@ pub(super) async fn prepare(
     Ok(schema)
 }
 
+/// The schema in which our tables are, where there are any.
+pub(super) async fn find(client: &impl GenericClient) -> Result<Option<&'static str>, Error> {
+    for schema in ["rowlock", "storage"] {
+        if exists(client, schema).await? {
+            return Ok(Some(schema));
+        }
+    }
+    Ok(None)
+}
+
 /// By the catalog, which anyone may read: `to_regclass` fails on a schema without USAGE.
-async fn exists(tx: &Transaction<'_>, schema: &str) -> Result<bool, Error> {
-    let row = tx
+async fn exists(client: &impl GenericClient, schema: &str) -> Result<bool, Error> {
+    let row = client
         .query_one(
             "SELECT EXISTS (
                  SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace

@@ -12,6 +12,7 @@ mod outbox;
 mod policies;
 mod rest_lists;
 mod rest_objects;
+mod scrub;
 mod support;
 mod wire;
 mod wire_rest;
