@@ -44,7 +44,9 @@ pub(crate) fn hidden(name: &str) -> Option<Place<'_>> {
     let split = |(name, version)| {
         Version::parse(version).ok().map(|_| Place { name, version: Some(version) })
     };
-    name.rsplit_once(DASHED).and_then(split).or_else(|| name.rsplit_once('/').and_then(split))
+    // A name of slashes alone has nothing before its version.
+    let parts = name.rsplit_once('/').unwrap_or(("", name));
+    name.rsplit_once(DASHED).and_then(split).or_else(|| split(parts))
 }
 
 #[cfg(test)]
@@ -66,6 +68,8 @@ mod tests {
             let place = Place::of(name, version);
             assert_eq!((place.path(), place.first_segment()), (victim.clone(), "a"), "{name}");
         }
+        assert_eq!(Place::of(V, None).path(), Place::of("/", Some(V)).path());
+        assert_eq!(Place::of(V, None).version, Some(V));
         assert_ne!(Place::of("a/zy", Some(V)).path(), victim);
         assert_ne!(Place::of("a/zz", None).path(), victim);
     }

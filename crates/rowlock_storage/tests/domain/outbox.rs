@@ -35,12 +35,13 @@ async fn rows_without_a_version_take_no_other_objects_blobs_along() {
     for separator in [Separator::Slash, Separator::DashV] {
         let rig = Rig::with(Plan { separator, ..Plan::default() }).await;
         let bucket = rig.bucket("b").await;
-        for name in ["a", "a//zz", "a/b/c"] {
+        for name in ["a", "a//zz", "a/b/c", "//"] {
             rig.put(&service(), &bucket, name, b"victim").await.unwrap();
         }
         let before = rig.files();
         let uuid = version(&rig, "a").await;
         let zz = version(&rig, "a//zz").await;
+        let slashes = version(&rig, "//").await;
         let hostile = [
             format!("a/{uuid}"),
             format!("a//{uuid}"),
@@ -51,6 +52,8 @@ async fn rows_without_a_version_take_no_other_objects_blobs_along() {
             format!("a/zz//{zz}"),
             format!("a/zz-$v-{zz}"),
             format!("a//zz-$v-{zz}"),
+            slashes.clone(),
+            format!("-$v-{slashes}"),
             "a/b".to_owned(),
             "a/zz".to_owned(),
             "a/".to_owned(),
@@ -64,7 +67,7 @@ async fn rows_without_a_version_take_no_other_objects_blobs_along() {
         }
         rig.drain().await;
         assert_eq!(rig.files(), before);
-        for name in ["a", "a//zz", "a/b/c"] {
+        for name in ["a", "a//zz", "a/b/c", "//"] {
             assert_eq!(rig.get(&service(), &bucket, name).await.unwrap(), b"victim");
         }
     }
