@@ -1,9 +1,9 @@
 //! Multipart uploads in the service.
 
 use crate::failure::{Failure, UNREADABLE};
-use crate::piece::{Buffered, Sums};
+use crate::piece::{Buffered, Source, Sums};
 use crate::read;
-use crate::retry::retrying;
+use crate::retry::{retrying, retrying_while};
 use crate::store::{Inner, LONG_WORK};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::ByteStream;
@@ -110,6 +110,34 @@ pub(crate) async fn put_part(
             .body(piece.body());
         async move { Failure::unless_tagged(request.send().await?.e_tag()) }
     });
+    sent.await
+}
+
+/// Sends a part whose bytes pass through, and returns its entity tag.
+pub(crate) async fn pass_part(
+    store: &Inner,
+    key: &str,
+    id: &str,
+    number: i32,
+    length: u64,
+    source: &Source,
+) -> Result<String, Failure> {
+    let sent = retrying_while(
+        store.patience(),
+        || source.is_whole(),
+        |_| {
+            let request = store
+                .client
+                .upload_part()
+                .bucket(store.bucket())
+                .key(key)
+                .upload_id(id)
+                .part_number(number)
+                .content_length(i64::try_from(length).unwrap_or(i64::MAX))
+                .body(source.body());
+            async move { Failure::unless_tagged(request.send().await?.e_tag()) }
+        },
+    );
     sent.await
 }
 

@@ -1,11 +1,9 @@
 //! Writing one part of a multipart upload that a client leads: it becomes one part in the service.
 
-use crate::failure::Failure;
 use crate::multipart;
-use crate::piece::{Buffered, Passing, Sums};
+use crate::piece::{Buffered, Passing, Source, Sums};
 use crate::store::{Inner, LONG_PATIENCE, PATIENCE};
 use async_trait::async_trait;
-use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use rowlock_blobs::{BlobWriter, Error, MultipartBlob, StagedPart};
 use std::io;
@@ -68,25 +66,16 @@ impl PartWriter {
         if self.length.is_none() {
             return Err(Error::Unavailable { doing: DOING, why: "no memory is free".into() });
         }
-        let (passing, body) = Passing::new(size);
-        Ok(State::Passed(passing, self.pass(size, body)))
+        let (passing, source) = Passing::new(size);
+        Ok(State::Passed(passing, self.pass(size, source)))
     }
 
-    fn pass(&self, length: u64, body: ByteStream) -> JoinHandle<Result<String, Error>> {
-        let request = self
-            .store
-            .client
-            .upload_part()
-            .bucket(self.store.bucket())
-            .key(&self.key)
-            .upload_id(&self.id)
-            .part_number(self.number)
-            .content_length(i64::try_from(length).unwrap_or(i64::MAX))
-            .body(body);
+    fn pass(&self, length: u64, source: Source) -> JoinHandle<Result<String, Error>> {
+        let (store, key, id) = (Arc::clone(&self.store), self.key.clone(), self.id.clone());
+        let number = self.number;
         tokio::spawn(async move {
-            let sent = request.send().await.map_err(Failure::from);
-            let tag = sent.and_then(|sent| Failure::unless_tagged(sent.e_tag()));
-            tag.map_err(|failure| failure.error(DOING))
+            let sent = multipart::pass_part(&store, &key, &id, number, length, &source).await;
+            sent.map_err(|failure| failure.error(DOING))
         })
     }
 

@@ -12,6 +12,7 @@ use rowlock_digest::{Algorithm, Digests};
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
@@ -87,7 +88,12 @@ impl Sums {
     }
 }
 
-/// Bytes that go to the service as they come; they cannot be sent again.
+/// How many of the bytes that pass through are kept for a second try: a connection that the service
+/// had closed meanwhile, or a refusal at its door, is known before many of them have gone.
+const KEPT: usize = 1 << 20;
+
+/// Bytes that go to the service as they come. Once more than the first of them have gone, they
+/// cannot be sent again.
 ///
 /// The last chunk stays here until [`Passing::end`]: whoever finds the bytes to be wrong drops
 /// this, and the service sees a request that was cut off.
@@ -97,12 +103,47 @@ pub(crate) struct Passing {
     last: Option<Bytes>,
 }
 
+/// Where requests get passing bytes from; one request at a time.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    passed: Arc<Mutex<Passed>>,
+    length: u64,
+}
+
+#[derive(Debug)]
+struct Passed {
+    from: mpsc::Receiver<Bytes>,
+    /// All that has gone, as long as `whole`.
+    kept: Vec<Bytes>,
+    size: usize,
+    whole: bool,
+    /// Counts the requests: what is left of an earlier one gets no bytes any more.
+    request: u32,
+}
+
+impl Source {
+    /// The bytes as a request's body, from the first one.
+    pub(crate) fn body(&self) -> ByteStream {
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        passed.request += 1;
+        let request = passed.request;
+        drop(passed);
+        let (passed, left) = (Arc::clone(&self.passed), self.length);
+        ByteStream::new(SdkBody::from_body_1_x(Queue { passed, request, next: 0, left }))
+    }
+
+    /// Whether another request can have all bytes.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.passed.lock().unwrap_or_else(PoisonError::into_inner).whole
+    }
+}
+
 impl Passing {
-    /// The sender, and the body of `length` bytes for the request.
-    pub(crate) fn new(length: u64) -> (Self, ByteStream) {
+    /// The sender, and the source of `length` bytes for the request.
+    pub(crate) fn new(length: u64) -> (Self, Source) {
         let (to, from) = mpsc::channel(QUEUED);
-        let body = SdkBody::from_body_1_x(Queue { from, left: length });
-        (Self { to, last: None }, ByteStream::new(body))
+        let passed = Passed { from, kept: Vec::new(), size: 0, whole: true, request: 0 };
+        (Self { to, last: None }, Source { passed: Arc::new(Mutex::new(passed)), length })
     }
 
     /// False when nobody takes the bytes any more: the request has its answer.
@@ -152,8 +193,39 @@ impl Body for Chunks {
 }
 
 struct Queue {
-    from: mpsc::Receiver<Bytes>,
+    passed: Arc<Mutex<Passed>>,
+    request: u32,
+    /// Which of the kept chunks comes next.
+    next: usize,
     left: u64,
+}
+
+impl Queue {
+    /// The next chunk: one that was kept, or a new one.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        if passed.request != self.request {
+            return Poll::Ready(None);
+        }
+        if let Some(chunk) = passed.kept.get(self.next) {
+            self.next += 1;
+            return Poll::Ready(Some(chunk.clone()));
+        }
+        let polled = passed.from.poll_recv(cx);
+        if let Poll::Ready(Some(chunk)) = &polled
+            && passed.whole
+        {
+            passed.size += chunk.len();
+            if passed.size <= KEPT {
+                passed.kept.push(chunk.clone());
+                self.next += 1;
+            } else {
+                passed.whole = false;
+                passed.kept = Vec::new();
+            }
+        }
+        polled
+    }
 }
 
 impl Body for Queue {
@@ -164,7 +236,7 @@ impl Body for Queue {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match self.from.poll_recv(cx) {
+        match self.poll_chunk(cx) {
             Poll::Ready(Some(chunk)) => {
                 let Some(left) = self.left.checked_sub(chunk.len() as u64) else {
                     return Poll::Ready(Some(Err(io::Error::other("more bytes than announced"))));

@@ -13,7 +13,20 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Makes a request until it succeeds, fails for good, or has failed too often or for longer than
 /// `budget`. The closure gets the attempt's number, from 0.
-pub(crate) async fn retrying<T, F, Fut>(budget: Duration, mut request: F) -> Result<T, Failure>
+pub(crate) async fn retrying<T, F, Fut>(budget: Duration, request: F) -> Result<T, Failure>
+where
+    F: FnMut(u32) -> Fut,
+    Fut: Future<Output = Result<T, Failure>>,
+{
+    retrying_while(budget, || true, request).await
+}
+
+/// As [`retrying`], as long as the request can be made again.
+pub(crate) async fn retrying_while<T, F, Fut>(
+    budget: Duration,
+    again: impl Fn() -> bool,
+    mut request: F,
+) -> Result<T, Failure>
 where
     F: FnMut(u32) -> Fut,
     Fut: Future<Output = Result<T, Failure>>,
@@ -26,7 +39,7 @@ where
             Err(failure) => failure,
         };
         attempt += 1;
-        if !failure.passes() || attempt >= ATTEMPTS || began.elapsed() >= budget {
+        if !failure.passes() || attempt >= ATTEMPTS || began.elapsed() >= budget || !again() {
             return Err(failure);
         }
         tokio::time::sleep(pause(attempt, failure.is_throttle())).await;

@@ -1,12 +1,10 @@
 //! The multipart upload of one large blob: its parts under way, and their end.
 
 use crate::budget::{Budget, Share};
-use crate::failure::Failure;
 use crate::multipart::{self, Sent};
-use crate::piece::Buffered;
+use crate::piece::{Buffered, Source};
 use crate::store::{Inner, MAX_PARTS};
 use crate::writer::DOING;
-use aws_sdk_s3::primitives::ByteStream;
 use rowlock_blobs::{BlobAttributes, Error};
 use std::collections::VecDeque;
 use std::io;
@@ -120,22 +118,13 @@ impl Upload {
         }
     }
 
-    /// Sends a part from a body that cannot be sent again.
-    pub(crate) fn pass(&mut self, length: u64, body: ByteStream) -> Sending {
-        let request = self
-            .store
-            .client
-            .upload_part()
-            .bucket(self.store.bucket())
-            .key(&self.key)
-            .upload_id(&self.id)
-            .part_number(i32::try_from(self.next).unwrap_or(i32::MAX))
-            .content_length(i64::try_from(length).unwrap_or(i64::MAX))
-            .body(body);
+    /// Sends a part whose bytes pass through.
+    pub(crate) fn pass(&mut self, length: u64, source: Source) -> Sending {
+        let (store, key, id) = (Arc::clone(&self.store), self.key.clone(), self.id.clone());
+        let number = i32::try_from(self.next).unwrap_or(i32::MAX);
         Sending::new(async move {
-            let sent = request.send().await.map_err(Failure::from);
-            let tag = sent.and_then(|sent| Failure::unless_tagged(sent.e_tag()));
-            tag.map(Arrived::passed).map_err(|failure| failure.error(DOING))
+            let sent = multipart::pass_part(&store, &key, &id, number, length, &source).await;
+            sent.map(Arrived::passed).map_err(|failure| failure.error(DOING))
         })
     }
 

@@ -2,12 +2,11 @@
 
 use crate::failure::Failure;
 use crate::layout::checked;
-use crate::piece::{Buffered, Passing};
-use crate::retry::retrying;
+use crate::piece::{Buffered, Passing, Source};
+use crate::retry::{retrying, retrying_while};
 use crate::store::{Inner, LONG_PATIENCE, MAX_PARTS, MIN_PART, PATIENCE};
 use crate::upload::{Arrived, Sending, Upload};
 use async_trait::async_trait;
-use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use rowlock_blobs::{BlobAttributes, BlobKey, BlobWriter, Error, StagedPart};
 use std::io;
@@ -64,10 +63,10 @@ impl Writer {
         let kind = match self.room(size, left.is_none()).await? {
             Some(held) => Kind::Held(held),
             None => {
-                let (passing, body) = Passing::new(size);
+                let (passing, source) = Passing::new(size);
                 let sending = match &mut self.upload {
-                    Some(upload) => upload.pass(size, body),
-                    None => self.pass(size, body),
+                    Some(upload) => upload.pass(size, source),
+                    None => self.pass(size, source),
                 };
                 Kind::Passed(passing, sending)
             }
@@ -101,22 +100,28 @@ impl Writer {
         Upload::begin(&self.store, checked(self.key.clone())?, &self.attributes, held).await
     }
 
-    /// Puts the whole blob from a body that cannot be sent again.
-    fn pass(&self, length: u64, body: ByteStream) -> Sending {
-        let request = self
-            .store
-            .client
-            .put_object()
-            .bucket(self.store.bucket())
-            .key(&self.key)
-            .set_content_type(self.attributes.content_type.clone())
-            .set_cache_control(self.attributes.cache_control.clone())
-            .content_length(i64::try_from(length).unwrap_or(i64::MAX))
-            .body(body);
+    /// Puts the whole blob from bytes that pass through.
+    fn pass(&self, length: u64, source: Source) -> Sending {
+        let (store, key) = (Arc::clone(&self.store), self.key.clone());
+        let attributes = self.attributes.clone();
         Sending::new(async move {
-            let sent = request.send().await.map_err(Failure::from);
-            let tag = sent.and_then(|sent| Failure::unless_tagged(sent.e_tag()));
-            tag.map(Arrived::passed).map_err(|failure| failure.error(DOING))
+            let put = retrying_while(
+                store.patience(),
+                || source.is_whole(),
+                |_| {
+                    let request = store
+                        .client
+                        .put_object()
+                        .bucket(store.bucket())
+                        .key(&key)
+                        .set_content_type(attributes.content_type.clone())
+                        .set_cache_control(attributes.cache_control.clone())
+                        .content_length(i64::try_from(length).unwrap_or(i64::MAX))
+                        .body(source.body());
+                    async move { Failure::unless_tagged(request.send().await?.e_tag()) }
+                },
+            );
+            put.await.map(Arrived::passed).map_err(|failure| failure.error(DOING))
         })
     }
 

@@ -3,7 +3,7 @@
 
 use crate::proxy::{BARE_502, Fault, INTERNAL, NONSENSE, Proxy, SLOW_DOWN};
 use crate::servers::{Server, garage, moto, open, settings};
-use rowlock_blobs::{BlobStore, Error, suite};
+use rowlock_blobs::{BlobStore, Error, MultipartBlob, PartInfo, suite};
 use rowlock_blobs_s3::{Checksums, Limits, S3Settings, S3Store};
 use std::time::Duration;
 
@@ -165,20 +165,83 @@ async fn write(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_that_pass_through_fail_whole() {
+async fn the_first_of_the_bytes_that_pass_through_can_be_sent_again() {
     let bench = bench(|it| S3Settings { buffer_budget: 0, ..it }).await;
-    for size in [100_000, 2 * PART] {
-        let (blob, bytes) = (suite::blob(BUCKET, "pass"), suite::pattern(size));
-        // They cannot be sent again: the client has to.
-        let at = usize::from(size > PART);
-        bench.proxy.next(std::iter::repeat_n(Fault::None, at).chain([Fault::Reset]));
-        let failed = in_time(write(&bench.store, &blob, &bytes)).await;
-        assert!(matches!(failed, Err(Error::Unavailable { .. })), "{failed:?}");
-        assert!(matches!(bench.store.head(&blob).await, Err(Error::NotFound)));
-        in_time(write(&bench.store, &blob, &bytes)).await.unwrap();
-        let read = suite::get(&bench.store, &blob, size as u64, 0..size as u64).await;
-        assert!(read.unwrap() == bytes);
+    for (size, at) in [(100_000, 0), (900_000, 0), (2 * PART + 100_000, 3)] {
+        let bytes = suite::pattern(size);
+        for fault in [Fault::Reset, SLOW_DOWN, INTERNAL, Fault::LoseAnswer] {
+            let blob = suite::blob(BUCKET, "pass");
+            let quiet = std::iter::repeat_n(Fault::None, at);
+            bench.proxy.next(quiet.chain([fault.clone(), fault.clone()]));
+            in_time(write(&bench.store, &blob, &bytes)).await.unwrap();
+            assert!(bench.proxy.is_through(), "{fault:?}");
+            let read = suite::get(&bench.store, &blob, size as u64, 0..size as u64).await;
+            assert!(read.unwrap() == bytes, "other bytes after {fault:?}");
+            assert_eq!(uploads_left(&bench, &blob).await, 0, "{fault:?}");
+        }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_passed_through_fails_whole_and_as_a_store_that_is_away() {
+    let bench = bench(|it| S3Settings { buffer_budget: 0, ..it }).await;
+    for size in [4_000_000, 2 * PART] {
+        let bytes = suite::pattern(size);
+        for fault in [SLOW_DOWN, INTERNAL, Fault::LoseAnswer] {
+            let blob = suite::blob(BUCKET, "pass");
+            // The answer comes when all bytes have gone: the client has to send them again.
+            let at = usize::from(size > PART);
+            bench.proxy.next(std::iter::repeat_n(Fault::None, at).chain([fault.clone()]));
+            let failed = in_time(write(&bench.store, &blob, &bytes)).await;
+            assert!(matches!(failed, Err(Error::Unavailable { .. })), "{fault:?}: {failed:?}");
+            assert!(bench.proxy.is_through(), "{fault:?}");
+            // The upload that was begun goes by itself; what a lost answer has written is removed
+            // by its note in the ledger.
+            if !matches!(fault, Fault::LoseAnswer) || size > PART {
+                assert!(matches!(bench.store.head(&blob).await, Err(Error::NotFound)), "{fault:?}");
+            }
+            in_time(write(&bench.store, &blob, &bytes)).await.unwrap();
+            let read = suite::get(&bench.store, &blob, size as u64, 0..size as u64).await;
+            assert!(read.unwrap() == bytes, "other bytes after {fault:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clients_large_part_fails_whole_and_is_taken_the_next_time() {
+    let bench = bench(|it| it).await;
+    let blob = suite::blob(BUCKET, "part");
+    let id = bench.store.create_multipart(&blob, &suite::attributes()).await.unwrap();
+    let upload = MultipartBlob { upload_id: id, blob: blob.clone() };
+    // Larger than what is held; its first bytes can be sent again, all of them cannot.
+    let bytes = suite::pattern(PART + 4_000_000);
+    for fault in [Fault::Reset, SLOW_DOWN, Fault::LoseAnswer] {
+        bench.proxy.next([fault.clone()]);
+        let failed = in_time(send_part(&bench.store, &upload, &bytes)).await;
+        if !matches!(fault, Fault::Reset) {
+            assert!(matches!(failed, Err(Error::Unavailable { .. })), "{fault:?}: {failed:?}");
+        }
+        assert!(bench.proxy.is_through(), "{fault:?}");
+    }
+    let etag = in_time(send_part(&bench.store, &upload, &bytes)).await.unwrap();
+    let size = bytes.len() as u64;
+    let parts = [PartInfo { number: 1, etag, size }];
+    bench.store.complete_multipart(&upload, &parts, &suite::attributes()).await.unwrap();
+    assert!(suite::get(&bench.store, &blob, size, 0..size).await.unwrap() == bytes);
+}
+
+async fn send_part(
+    store: &S3Store,
+    upload: &MultipartBlob,
+    bytes: &bytes::Bytes,
+) -> Result<String, Error> {
+    let mut writer = store.part_writer(upload, 1, Some(bytes.len() as u64));
+    for at in (0..bytes.len()).step_by(300_000) {
+        writer.write(bytes.slice(at..bytes.len().min(at + 300_000))).await?;
+    }
+    let tag = hex::encode(rowlock_digest::md5(bytes));
+    let given = writer.stage(&tag).await?.publish().await?;
+    Ok(given.unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
