@@ -87,8 +87,6 @@ struct Group {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
-    /// The whole level.
-    Level,
     /// Names that begin with one of these, which are equal but for case.
     Stems(Vec<String>),
     /// Names that are not cut any further.
@@ -109,7 +107,7 @@ impl Group {
             Kind::Stems(stems) => {
                 stems.iter().any(|stem| place.starts_with(&stem.to_ascii_lowercase()))
             }
-            Kind::Level | Kind::Rest => true,
+            Kind::Rest => true,
             Kind::Strays => false,
         }
     }
@@ -185,16 +183,10 @@ impl Catalog {
         if wanted > FAR {
             return Ok(None);
         }
-        let (lows, highs) = any_case(whole);
-        let level = Group { kind: Kind::Level, ranges: lows.into_iter().zip(highs).collect() };
-        let mut walk = Walk {
-            catalog: self,
-            scope,
-            request,
-            whole,
-            pending: VecDeque::from([level]),
-            found: Vec::new(),
-        };
+        let (pending, found) = (VecDeque::new(), Vec::new());
+        let mut walk = Walk { catalog: self, scope, request, whole, pending, found };
+        let Some(level) = walk.level().await? else { return Ok(None) };
+        walk.pending.push_back(level);
         for _ in 0..CUTS {
             if !walk.read(wanted).await? {
                 return Ok(None);
@@ -278,10 +270,6 @@ impl Walk<'_> {
     /// Cuts the first pending group at the first letter in which its names differ.
     async fn cut_first(&mut self) -> Result<bool, Error> {
         let stems = match self.pending.pop_front().map(|group| group.kind) {
-            Some(Kind::Level) => match self.level_stems().await? {
-                Some(stems) => stems,
-                None => return Ok(false),
-            },
             Some(Kind::Stems(stems)) => self.existing(stems).await?,
             Some(Kind::Rest | Kind::Strays) | None => return Ok(false),
         };
@@ -293,24 +281,39 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    /// In which cases prefix and search occur; `None` where that is not known.
-    async fn level_stems(&self) -> Result<Option<Vec<String>>, Error> {
+    /// The names that begin with prefix and search in any case; `None` where it is not known
+    /// which these are.
+    async fn level(&self) -> Result<Option<Group>, Error> {
         let (mut stems, _) = any_case(self.whole);
-        let done = stems.first().map_or(0, |stem| stem.chars().count());
-        for letter in self.whole.chars().skip(done) {
+        let length = |stem: &String| stem.chars().count();
+        let mut done = stems.first().map_or(0, length);
+        let letters: Vec<char> = self.whole.chars().collect();
+        if done < letters.len() {
+            // What all names share with what was asked for is not guessed at.
+            let mut alive = self.alive(stems).await?;
+            if let [(stem, first, last)] = alive.as_mut_slice() {
+                let rest = common(first, last).strip_prefix(stem.as_str()).unwrap_or("");
+                let alike = rest.chars().zip(&letters[done..]);
+                let alike = alike.take_while(|(found, asked)| variants(**asked).contains(found));
+                stem.push_str(&alike.map(|(found, _)| found).collect::<String>());
+            }
+            stems = alive.into_iter().map(|alive| alive.0).collect();
+            done = stems.first().map_or(letters.len(), length);
+        }
+        for letter in &letters[done..] {
             if stems.len() > MANY / 4 {
                 stems = self.alive(stems).await?.into_iter().map(|alive| alive.0).collect();
             }
-            let letters = variants(letter);
-            if letters.is_empty() || stems.len() * letters.len() > MANY {
+            let cases = variants(*letter);
+            if cases.is_empty() || stems.len() * cases.len() > MANY {
                 return Ok(None);
             }
             stems = stems
                 .iter()
-                .flat_map(|stem| letters.iter().map(move |letter| format!("{stem}{letter}")))
+                .flat_map(|stem| cases.iter().map(move |letter| format!("{stem}{letter}")))
                 .collect();
         }
-        Ok(Some(self.existing(stems).await?))
+        Ok(Some(Group::stems(stems)))
     }
 
     /// Those stems that any name begins with; where it is one, with all that its names share.
