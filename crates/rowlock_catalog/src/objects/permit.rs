@@ -1,9 +1,9 @@
 use crate::catalog::Catalog;
 use crate::error::Error;
+use crate::lanes::Columns;
 use crate::scope::Scope;
 use crate::session::Param;
 use rowlock_types::UserMetadataJson;
-use tokio_postgres::Row;
 use tokio_postgres::types::{Json, Type};
 use uuid::Uuid;
 
@@ -56,7 +56,7 @@ const LOOK: &str = "\
     SELECT b.file_size_limit, b.allowed_mime_types, o.id, o.xmin::text AS state,
            o.metadata->>'eTag' AS etag
     FROM storage.buckets b
-    LEFT JOIN storage.objects o ON o.bucket_id = b.id AND o.name = $2
+    LEFT JOIN storage.objects o ON o.bucket_id = $1 AND o.name = $2
     WHERE b.id = $1 AND current_user = $3";
 
 /// The write that policies judge; it is always rolled back. `version` is `1` in the tested row.
@@ -78,20 +78,18 @@ const PROBE_CREATE: &str = "\
     SELECT $1, $2, $3, $4, '1', $5, $6 WHERE current_user = $7";
 
 impl Permit {
-    fn from_row(row: &Row) -> Result<Self, Error> {
-        let existing = match row.try_get::<_, Option<Uuid>>("id")? {
-            Some(id) => Some(ExistingObject {
-                id,
-                state: row.try_get("state")?,
-                etag: row.try_get("etag")?,
-            }),
+    fn from_row(row: &impl Columns) -> Result<Self, Error> {
+        let existing = match row.column::<Option<Uuid>>("id")? {
+            Some(id) => {
+                Some(ExistingObject { id, state: row.column("state")?, etag: row.column("etag")? })
+            }
             None => None,
         };
         Ok(Self {
             bucket: BucketLimits {
-                file_size_limit: row.try_get("file_size_limit")?,
+                file_size_limit: row.column("file_size_limit")?,
                 allowed_mime_types: row
-                    .try_get::<_, Option<Vec<String>>>("allowed_mime_types")?
+                    .column::<Option<Vec<String>>>("allowed_mime_types")?
                     .unwrap_or_default(),
             },
             existing,
@@ -119,7 +117,7 @@ impl Catalog {
             (&service_role, Type::TEXT),
         ];
         if scope.caller.is_service {
-            let rows = self.read_one(&service, LOOK, &look).await?;
+            let rows = self.read_row(&service, LOOK, &look).await?;
             return match rows.first() {
                 Some(row) => Ok(Some((Permit::from_row(row)?, Ok(())))),
                 None => Ok(None),

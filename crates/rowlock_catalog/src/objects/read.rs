@@ -47,7 +47,7 @@ const BUCKET: &str = "\
       o.user_metadata, o.owner_id, o.created_at, o.updated_at
     FROM storage.buckets b
     LEFT JOIN storage.objects o
-      ON o.bucket_id = b.id AND o.name = $2 AND (coalesce(b.public, false) OR $4)
+      ON o.bucket_id = $1 AND o.name = $2 AND (coalesce(b.public, false) OR $4)
     WHERE b.id = $1 AND current_user = $3";
 
 const OBJECT: &str = "\
