@@ -108,10 +108,10 @@ pub(crate) struct Args {
     #[arg(long)]
     database_pid: Option<u32>,
     /// Only these parts [default: those of S3]
-    #[arg(long, value_delimiter = ',', default_values_t = Part::S3, hide_default_value = true, value_enum)]
+    #[arg(long, value_delimiter = ',', default_values_t = Part::S3, hide_default_value = true, value_enum, overrides_with = "parts")]
     pub(crate) parts: Vec<Part>,
     /// Numbers of connections for all parts with small objects and lists
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 32])]
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 32], overrides_with = "connections")]
     pub(crate) connections: Vec<usize>,
     /// Numbers of connections for the part memory
     #[arg(long, value_delimiter = ',', default_values_t = [32, 256])]
@@ -185,5 +185,15 @@ mod tests {
     #[test]
     fn the_command_line_is_whole() {
         Args::command().debug_assert();
+    }
+
+    /// bench/run chooses parts, and whoever runs it may choose others.
+    #[test]
+    fn the_last_choice_counts() {
+        let line = "bench http://h --access-key a --secret-key b --parts get,put --parts list \
+                    --connections 32 --connections 1,2";
+        let args = Args::try_parse_from(line.split_whitespace()).unwrap();
+        assert_eq!(args.parts, [Part::List]);
+        assert_eq!(args.connections, [1, 2]);
     }
 }

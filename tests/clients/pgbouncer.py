@@ -16,10 +16,10 @@ def program():
 
 
 class Pooler:
-    """pgbouncer, transaction mode, two server connections: state left on one would be met by the next request at once."""
+    """pgbouncer, transaction mode; of two server connections, state left on one would be met by the next request at once."""
 
-    def __init__(self, db):
-        self.db, self.port, self.folder = db, free_port(), temp_dir('rowlock-pgbouncer-')
+    def __init__(self, db, connections=2):
+        self.db, self.port, self.folder, self.connections = db, free_port(), temp_dir('rowlock-pgbouncer-'), connections
 
     def __enter__(self):
         who = unprivileged()
@@ -33,7 +33,7 @@ unix_socket_dir =
 auth_type = plain
 auth_file = {self.folder}/users
 pool_mode = transaction
-default_pool_size = 2
+default_pool_size = {self.connections}
 max_client_conn = 200
 server_reset_query_always = 0
 ignore_startup_parameters = extra_float_digits,statement_timeout,options
