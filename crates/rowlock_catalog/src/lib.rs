@@ -16,7 +16,6 @@ mod lists;
 mod multipart;
 mod objects;
 mod outbox;
-mod part_checksums;
 mod pending;
 mod pool;
 mod presence;
@@ -37,7 +36,9 @@ pub use catalog::{Catalog, CatalogSettings, OwnSchema};
 pub use error::Error;
 pub use lanes::{LaneSettings, OpenLane};
 pub use lists::{ListRequest, Listed, successor};
-pub use multipart::{CompletedRow, ListUploadsRequest, NewUpload, PartRecord, PartRow, UploadRow};
+pub use multipart::{
+    CompletedRow, ListUploadsRequest, NewUpload, OtherParts, PartRecord, PartRow, UploadRow,
+};
 pub use objects::{
     BucketLimits, CommitOutcome, CommitRequest, CompletedUpload, DeleteIfOutcome, DeletedRows,
     EmptyJob, EmptyStep, ExistingObject, ExpectedRow, FullRow, MoveRequest, MoveSource,

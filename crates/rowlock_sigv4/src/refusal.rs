@@ -56,7 +56,7 @@ pub enum Refusal {
     #[error("Invalid according to Policy: {0}")]
     AgainstPolicy(String),
     /// `X-Amz-Expires` is no number of seconds from 1 to a week.
-    #[error("X-Amz-Expires must be a number of seconds from 1 to 604800 (a week)")]
+    #[error("X-Amz-Expires must be a number of seconds from 1 to 604800 (a week), without a sign")]
     ExpiresOutOfRange,
     /// A header that must be there once is there several times.
     #[error("The header {0} may be given only once")]
@@ -143,6 +143,8 @@ pub enum Refusal {
         expires: OffsetDateTime,
         /// The server's time.
         server: OffsetDateTime,
+        /// How many seconds it was good for.
+        lasted: u32,
     },
     /// The signature fits no candidate.
     #[error(

@@ -119,7 +119,7 @@ impl Claim<'_> {
                 }
                 let expires = from.saturating_add(Duration::seconds(i64::from(seconds)));
                 if now > expires {
-                    return Err(Refusal::Expired { expires, server: now });
+                    return Err(Refusal::Expired { expires, server: now, lasted: seconds });
                 }
                 Ok(Some(expires))
             }

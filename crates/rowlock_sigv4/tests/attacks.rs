@@ -245,7 +245,7 @@ fn clocks_may_differ_by_fifteen_minutes() {
     let early = presigned.verify_with(&policy, at(-901)).unwrap_err();
     assert_eq!(early, Refusal::NotYetValid { from: NOW, server: at(-901) });
     let late = presigned.verify_with(&policy, at(901)).unwrap_err();
-    assert_eq!(late, Refusal::Expired { expires: at(900), server: at(901) });
+    assert_eq!(late, Refusal::Expired { expires: at(900), server: at(901), lasted: 900 });
     assert!(late.to_string().contains("2026-08-30T12:15:00Z"), "{late}");
 }
 

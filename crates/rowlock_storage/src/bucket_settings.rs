@@ -1,4 +1,4 @@
-use crate::{Context, Error, Storage};
+use crate::{Context, Error, LimitOf, SizeLimit, Storage};
 use rowlock_catalog::{
     BucketChanges, BucketDetails, BucketFilter, CreateBucketOutcome, NewBucketRow,
 };
@@ -99,7 +99,10 @@ impl Storage {
     fn check_size_limit(&self, wanted: Option<i64>) -> Result<(), Error> {
         let wanted = wanted.and_then(|wanted| u64::try_from(wanted).ok());
         match (wanted, self.settings.max_object_bytes) {
-            (Some(wanted), Some(limit)) if wanted > limit => Err(Error::EntityTooLarge { limit }),
+            (Some(wanted), Some(bytes)) if wanted > bytes => {
+                let limit = SizeLimit { bytes, of: LimitOf::Server };
+                Err(Error::EntityTooLarge { limit, size: Some(wanted) })
+            }
             _ => Ok(()),
         }
     }

@@ -31,11 +31,13 @@ pub enum Error {
     /// The key is fine, but the blob store cannot keep it.
     #[error("{0}")]
     UnsupportedKey(&'static str),
-    /// The object would be larger than a limit allows (bytes).
+    /// The object would be larger than a limit allows.
     #[error("the object exceeded the maximum allowed size")]
     EntityTooLarge {
-        /// The limit in bytes.
-        limit: u64,
+        /// The limit.
+        limit: crate::SizeLimit,
+        /// How large it would be in bytes, where that is known.
+        size: Option<u64>,
     },
     /// The bucket does not take this content type.
     #[error("mime type {0} is not supported")]

@@ -16,6 +16,7 @@ mod empty;
 mod error;
 mod fit;
 mod ledger;
+mod limit;
 mod list;
 mod move_object;
 mod multipart;
@@ -36,7 +37,9 @@ mod worker;
 
 pub use bucket_settings::NewBucket;
 pub use buckets::Bucket;
-pub use checksum::{ChecksumFault, ClaimedChecksums, WantedChecksum, part_checksum};
+pub use checksum::{
+    ChecksumFault, ClaimedChecksums, DEFAULT_CHECKSUM, WantedChecksum, part_checksum,
+};
 pub use context::Context;
 pub use copy::{Copied, CopyMetadata, CopyRequest};
 pub use copy_row::CopySource;
@@ -44,6 +47,7 @@ pub use delete::DeleteOutcome;
 pub use delete_if::DeleteCondition;
 pub use error::{BodyError, Error};
 pub use fit::Fit;
+pub use limit::{LimitOf, SizeLimit};
 pub use list::{ListEntry, ListPage, ListQuery};
 pub use move_object::MoveRequest;
 pub use multipart::{

@@ -1,7 +1,7 @@
 use crate::read::{entity_tag, last_modified, stated_size};
 use crate::{Context, Error, Storage};
 use rowlock_catalog::{ListRequest, Listed};
-use rowlock_types::{BucketName, ETag};
+use rowlock_types::{BucketName, ETag, StoredChecksum};
 use time::OffsetDateTime;
 
 /// The most entries of one page (S3 API reference, ListObjectsV2, `max-keys`).
@@ -37,6 +37,8 @@ pub enum ListEntry {
         last_modified: OffsetDateTime,
         /// `owner_id` of the row.
         owner: Option<String>,
+        /// Its S3 checksum, where it has one.
+        checksum: Option<StoredChecksum>,
     },
     /// A folded prefix, with its delimiter.
     Prefix(String),
@@ -59,6 +61,7 @@ impl ListEntry {
                 etag: entity_tag(&row),
                 last_modified: last_modified(&row),
                 owner: row.owner,
+                checksum: row.metadata.rowlock.and_then(|extra| extra.checksum),
                 key: row.name,
             },
         }

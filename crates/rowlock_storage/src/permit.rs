@@ -1,5 +1,6 @@
 //! The question before every write: bucket, limits, policies.
 
+use crate::limit::{Room, SizeLimit};
 use crate::upload::WriteCondition;
 use crate::{Context, Error, Storage};
 use rowlock_catalog::{ExpectedRow, PermitRequest, SqlState};
@@ -24,8 +25,8 @@ pub(crate) struct Asked<'a> {
 pub(crate) struct Permitted {
     /// The row that lies under the key now.
     pub(crate) existing: ExpectedRow,
-    /// The most bytes that the object may have.
-    pub(crate) limit: Option<u64>,
+    /// How large the object may be.
+    pub(crate) limit: Option<SizeLimit>,
 }
 
 /// The default content type of an object (S3 API reference, PutObject).
@@ -48,10 +49,8 @@ impl Storage {
         let permit = self.catalog.permit_write(&ctx.scope(), &request).await.map_err(refusal)?;
         let Some((permit, verdict)) = permit else { return Err(Error::NoSuchBucket) };
         let limit = self.limit(permit.bucket.file_size_limit, asked.single);
-        if let (Some(limit), Some(size)) = (limit, asked.size)
-            && size > limit
-        {
-            return Err(Error::EntityTooLarge { limit });
+        if let (Some(limit), Some(size)) = (limit, asked.size) {
+            Room::from(limit).check(size)?;
         }
         check_mime_type(&permit.bucket.allowed_mime_types, asked.content_type)?;
         if let Err(error) = verdict {
@@ -84,13 +83,6 @@ impl Storage {
             None => ExpectedRow::Absent,
         };
         Ok(Permitted { existing, limit })
-    }
-
-    /// The smallest of all limits that bind an object in this bucket, in bytes.
-    pub(crate) fn limit(&self, bucket: Option<i64>, single: bool) -> Option<u64> {
-        let bucket = bucket.and_then(|limit| u64::try_from(limit).ok());
-        let single = if single { self.settings.max_single_upload_bytes } else { None };
-        [bucket, self.settings.max_object_bytes, single].into_iter().flatten().min()
     }
 }
 

@@ -1,6 +1,7 @@
 //! A body on its way from the socket to the store: bounded buffers, digests beside the writes.
 
 use crate::error::{BodyError, Error};
+use crate::limit::Room;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -56,6 +57,15 @@ impl Expected {
         self.checksums.iter().map(Checksum::algorithm).chain(announced).next()
     }
 
+    /// With the checksum that S3 computes where the client sends none.
+    #[must_use]
+    pub fn or_default_checksum(mut self) -> Self {
+        if self.claimed().is_none() {
+            self.compute = self.compute.or(Some(crate::DEFAULT_CHECKSUM.algorithm));
+        }
+        self
+    }
+
     /// Compares what was said with what was received.
     fn verify(&self, received: &Received) -> Result<(), Error> {
         if self.length.is_some_and(|length| length != received.size) {
@@ -107,6 +117,10 @@ impl Received {
 const SMALLEST_BUFFER: usize = 64 * 1024;
 const LARGEST_BUFFER: usize = 512 * 1024;
 
+/// How long bytes wait for more of them before they are handed on. Until then the whole buffer
+/// that they were read into stays, which is too much for what a slow client has sent.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Bodies up to this size are hashed where they are: cheaper than a hop to another thread.
 const HASH_INLINE: usize = 32 * 1024;
 
@@ -115,7 +129,7 @@ pub(crate) async fn receive(
     mut body: UploadStream,
     mut writer: Box<dyn BlobWriter>,
     expected: &Expected,
-    limit: Option<u64>,
+    room: Option<Room>,
 ) -> Result<(Box<dyn BlobWriter>, Received), Error> {
     let mut digests = Digests::new(expected.algorithms());
     let mut size = 0_u64;
@@ -130,8 +144,8 @@ pub(crate) async fn receive(
         digests = processed?;
         let (next, ended) = filled?;
         size += next.len() as u64;
-        if limit.is_some_and(|limit| size > limit) {
-            return Err(Error::EntityTooLarge { limit: limit.unwrap_or_default() });
+        if let Some(room) = room.filter(|room| !room.holds(size)) {
+            return Err(Error::EntityTooLarge { limit: room.limit, size: None });
         }
         if expected.length.is_some_and(|length| size > length) {
             return Err(Error::IncompleteBody);
@@ -142,7 +156,7 @@ pub(crate) async fn receive(
         }
         target = match began.elapsed() {
             quick if quick < Duration::from_millis(500) => (target * 2).min(LARGEST_BUFFER),
-            slow if slow > Duration::from_secs(5) => SMALLEST_BUFFER,
+            slow if slow >= PATIENCE => SMALLEST_BUFFER,
             _ => target,
         };
     }
@@ -154,15 +168,27 @@ pub(crate) async fn receive(
     Ok((writer, received))
 }
 
-/// Reads until `target` bytes are there or the body has ended.
+/// Reads until `target` bytes are there, or some and no patience is left, or the body has ended.
 async fn fill(body: &mut UploadStream, target: usize) -> Result<(Bytes, bool), Error> {
     let mut first = Bytes::new();
     let mut buffer = BytesMut::new();
-    while let Some(chunk) = body.next().await {
+    let mut deadline = None;
+    loop {
+        let next = match deadline {
+            None => body.next().await,
+            Some(deadline) => match tokio::time::timeout_at(deadline, body.next()).await {
+                Ok(next) => next,
+                Err(_) => {
+                    return Ok((if buffer.is_empty() { first } else { buffer.freeze() }, false));
+                }
+            },
+        };
+        let Some(chunk) = next else { break };
         let chunk = chunk.map_err(Error::Body)?;
         if buffer.is_empty() && first.is_empty() {
             // A body of one chunk is never copied.
             first = chunk;
+            deadline = Some(tokio::time::Instant::now() + PATIENCE);
         } else {
             if buffer.is_empty() {
                 buffer.reserve(first.len() + chunk.len());

@@ -1,4 +1,5 @@
 use crate::ledger::Begun;
+use crate::limit::{LimitOf, Room, SizeLimit};
 use crate::permit::{Asked, DEFAULT_TYPE, Permitted};
 use crate::receive::{Expected, UploadStream, receive};
 use crate::task::detached;
@@ -191,7 +192,9 @@ impl Upload {
     /// Binds the upload to a limit of the protocol's own, in bytes.
     #[must_use]
     pub fn at_most(mut self, bytes: u64) -> Self {
-        self.permitted.limit = Some(self.permitted.limit.map_or(bytes, |limit| limit.min(bytes)));
+        let own = SizeLimit { bytes, of: LimitOf::Request };
+        let other = self.permitted.limit.filter(|limit| limit.bytes < bytes);
+        self.permitted.limit = Some(other.unwrap_or(own));
         self
     }
 
@@ -219,7 +222,8 @@ impl Upload {
         let attributes = self.new.attributes();
         let begun = self.storage.begin_write(&blob).await?;
         let writer = self.storage.blobs.writer(&blob, &attributes, expected.length);
-        let (writer, received) = receive(body, writer, &expected, self.permitted.limit).await?;
+        let room = self.permitted.limit.map(Room::from);
+        let (writer, received) = receive(body, writer, &expected, room).await?;
         let etag = ETag::from_md5(&received.md5());
         self.new.extra.checksum = received.checksum.as_ref().map(crate::checksum::of_bytes);
         detached(self.finish(begun, writer, blob, version, etag, received.size)).await

@@ -4,11 +4,11 @@ use super::permit::{PROBE, owner_uuid};
 use super::write::{INSERT, INSERT_ROW, UPSERT, UPSERT_EXPECTED, UPSERT_EXPECTED_ROW, UPSERT_ROW};
 use crate::catalog::{Catalog, own_sql};
 use crate::error::Error;
-use crate::multipart::{EndedUpload, end_upload};
+use crate::multipart::{EndedUpload, Ending, EndingValues};
 use crate::pending::PendingWrite;
 use crate::scope::Scope;
 use crate::session::Param;
-use crate::transaction::Transaction;
+use crate::transaction::{Step, Transaction};
 use rowlock_types::{ObjectMetadata, Role, UserMetadataJson};
 use std::time::Duration;
 use tokio_postgres::Row;
@@ -339,11 +339,20 @@ impl Catalog {
         let grace = request.grace.as_secs_f64();
         let opening = Opening::new(self, request);
 
-        let tx = Transaction::begin(self).await?;
-        tx.query(&owner, opening.sql, &opening.params()).await?;
-        if let Some(upload) = &request.completes {
-            let ended = end_upload(&tx, self.own_schema(), upload, request).await?;
-            let outcome = match ended {
+        let mut with_grace = address.to_vec();
+        with_grace.push((&grace, Type::FLOAT8));
+        let opening_params = opening.params();
+        let ending_values = request.completes.as_ref().map(|u| EndingValues::new(u, request));
+        let ending = request.completes.as_ref().zip(ending_values.as_ref());
+        let ending = ending.map(|(u, values)| Ending::new(self.own_schema(), u, request, values));
+        // What is decided on is asked in one trip, and taken back where the answers do not fit.
+        let mut steps = vec![Step::Query(&owner, opening.sql, &opening_params)];
+        steps.extend(ending.iter().flat_map(Ending::steps));
+        steps.push(Step::Query(&owner, self.outbox_insert(), &with_grace));
+        steps.push(Step::Query(&owner, EXISTING, &address));
+        let (tx, answers) = Transaction::begin_with(self, &steps).await?;
+        if ending.is_some() {
+            let outcome = match Ending::judge(answers.get(1..).unwrap_or_default())? {
                 EndedUpload::Yes => None,
                 EndedUpload::Gone => Some(CommitOutcome::UploadGone),
                 EndedUpload::PartChanged(number) => Some(CommitOutcome::PartChanged(number)),
@@ -353,10 +362,7 @@ impl Catalog {
                 return Ok(outcome);
             }
         }
-        let mut with_grace = address.to_vec();
-        with_grace.push((&grace, Type::FLOAT8));
-        tx.query(&owner, self.outbox_insert(), &with_grace).await?;
-        let rows = tx.query(&owner, EXISTING, &address).await?;
+        let rows = answers.last().map(Vec::as_slice).unwrap_or_default();
         let existing = match rows.first() {
             Some(row) => {
                 ExpectedRow::Present { id: row.try_get("id")?, state: row.try_get("state")? }
@@ -383,44 +389,49 @@ impl Catalog {
         }
         if !scope.caller.is_service && existing != *request.expected {
             // Somebody else's row came in between: ask the policies about this one.
-            tx.query(&owner, "SAVEPOINT permit", &[]).await?;
-            tx.scope(scope).await?;
             let values = Values::new(scope, &scope.caller.role, request, &existing);
             let mut probe = values.params(false);
             probe.remove(4);
-            if tx.query(&scope.caller.role, PROBE, &probe).await?.is_empty() {
+            let answers = tx
+                .together(&[
+                    Step::Plain("SAVEPOINT permit"),
+                    Step::Scope(scope),
+                    Step::Query(&scope.caller.role, PROBE, &probe),
+                    Step::Plain("ROLLBACK TO SAVEPOINT permit"),
+                ])
+                .await?;
+            if answers.get(2).is_none_or(Vec::is_empty) {
                 return Err(Error::ScopeLost);
             }
-            tx.query(&owner, "ROLLBACK TO SAVEPOINT permit", &[]).await?;
         }
-        tx.scope(&service).await?;
         let values = Values::new(scope, &service.caller.role, request, &existing);
         let absent = *request.condition == RowCondition::Absent;
         let expecting = !scope.caller.is_service && !absent;
-        let sql = match (absent, expecting) {
-            (true, _) => INSERT,
-            (_, true) => UPSERT_EXPECTED,
-            _ => UPSERT,
-        };
-        let written = tx.query(&service.caller.role, sql, &values.params(expecting)).await;
-        let id = match written {
-            // A writer that does not take the object's lock was faster.
-            Err(error) if absent && error.is(&SqlState::UNIQUE_VIOLATION) => {
-                drop(tx);
-                return Ok(Some(CommitOutcome::ConditionFailed));
-            }
-            Err(error) => return Err(error),
-            Ok(rows) if rows.is_empty() && expecting => {
+        let params = values.params(expecting);
+        let role = &service.caller.role;
+        let written = if expecting {
+            // A writer that does not take the object's lock may change the row even now.
+            let steps = [Step::Scope(&service), Step::Query(role, UPSERT_EXPECTED, &params)];
+            let written = tx.together(&steps).await?;
+            if written.get(1).is_none_or(Vec::is_empty) {
                 tx.rollback().await?;
                 return Ok(None);
             }
-            Ok(rows) => match rows.first() {
-                Some(row) => row.try_get(0)?,
-                None => return Err(Error::ScopeLost),
-            },
+            tx.commit().await?;
+            written
+        } else {
+            let sql = if absent { INSERT } else { UPSERT };
+            let steps = [Step::Scope(&service), Step::Query(role, sql, &params)];
+            match tx.commit_with(&steps).await {
+                // A writer that does not take the object's lock was faster.
+                Err(error) if absent && error.is(&SqlState::UNIQUE_VIOLATION) => {
+                    return Ok(Some(CommitOutcome::ConditionFailed));
+                }
+                written => written?,
+            }
         };
-        tx.commit().await?;
-        Ok(Some(CommitOutcome::Committed(id)))
+        let row = written.get(1).and_then(|rows| rows.first()).ok_or(Error::ScopeLost)?;
+        Ok(Some(CommitOutcome::Committed(row.try_get(0)?)))
     }
 
     /// The id of the row if it points at this version now: the answer when a COMMIT's outcome is

@@ -14,6 +14,7 @@ use rowlock_types::Caller;
 use subtle::ConstantTimeEq;
 use time::OffsetDateTime;
 
+use super::encode::{basic, iso};
 use super::error::{S3Error, code};
 use crate::gateway::{RouteInfo, fits_route};
 
@@ -184,15 +185,45 @@ impl From<Refusal> for S3Error {
             // SDKs read the region from here and sign again.
             Refusal::Region { expected, .. } => this.detail("Region", expected),
             Refusal::UnsignedHeader(name) => this.detail("HeadersNotSigned", name),
+            Refusal::TimeTooSkewed { request, server, allowed } => this
+                .detail("RequestTime", basic(request))
+                .detail("ServerTime", iso(server))
+                .detail("MaxAllowedSkewMilliseconds", allowed.whole_milliseconds().to_string()),
+            Refusal::Expired { expires, server, lasted } => this
+                .detail("X-Amz-Expires", lasted.to_string())
+                .detail("Expires", iso(expires))
+                .detail("ServerTime", iso(server)),
             _ => this,
         }
     }
 }
 
 impl From<TokenError> for S3Error {
-    /// A token is no signature: its code and words are those that clients know from REST.
+    /// What is wrong with a session token. Whoever reads this has signed with the anon key, so it
+    /// may say which check failed; no text quotes the token or names a key.
     fn from(error: TokenError) -> Self {
-        Self::access_denied(error.to_string())
+        let why = match error {
+            TokenError::Expired => {
+                return Self::new(code::EXPIRED_TOKEN, "The provided token has expired.");
+            }
+            // A good token of somebody who may not come in.
+            TokenError::ForbiddenRole(_) => return Self::access_denied(error.to_string()),
+            TokenError::Malformed | TokenError::InvalidHeader | TokenError::MissingAlgorithm => {
+                "it is no JSON Web Token".to_owned()
+            }
+            TokenError::AlgorithmNotAllowed => {
+                "its algorithm is not one that this server accepts".to_owned()
+            }
+            TokenError::SignatureMismatch | TokenError::NoMatchingKey => {
+                "it is not signed with a key of this server".to_owned()
+            }
+            TokenError::NotYetValid => "its time has not come yet (nbf)".to_owned(),
+            other => other.to_string(),
+        };
+        Self::new(
+            code::INVALID_TOKEN,
+            format!("The provided token is malformed or otherwise invalid: {why}"),
+        )
     }
 }
 
@@ -214,14 +245,24 @@ mod tests {
     fn tokens() -> Arc<Authenticator> {
         let settings = AuthSettings {
             jwt_secret: Some(SECRET.to_owned()),
+            anon_key: Some(anon_key()),
             tenant_id: TENANT.to_owned(),
             ..AuthSettings::default()
         };
         Arc::new(Authenticator::new(settings).unwrap())
     }
 
-    fn token(claims: serde_json::Value) -> String {
-        mint(SECRET, claims.as_object().unwrap())
+    fn claims(claims: serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
+        claims.as_object().unwrap().clone()
+    }
+
+    fn token(of: serde_json::Value) -> String {
+        mint(SECRET, &claims(of))
+    }
+
+    /// Always the same: one that is made by the server has the time in it.
+    fn anon_key() -> String {
+        token(json!({"role": "anon"}))
     }
 
     fn keyring(with_static: bool) -> Keyring {
@@ -326,21 +367,46 @@ mod tests {
 
     #[tokio::test]
     async fn session_tokens_have_their_own_rights_only() {
-        let anon = tokens().anon_key().unwrap().to_owned();
+        let anon = anon_key();
         let user = token(json!({"role": "authenticated", "sub": "me"}));
         let session = |token| Sent { key: TENANT, secret: &anon, token, ..Sent::default() };
         assert_eq!(send(keyring(true), session(Some(&user))).await, "authenticated false");
         assert_eq!(send(keyring(false), session(Some(&user))).await, "authenticated false");
         assert_eq!(send(keyring(true), session(None)).await, "InvalidAccessKeyId");
-        assert_eq!(send(keyring(true), session(Some("garbage"))).await, "AccessDenied");
         let old = token(json!({"role": "authenticated", "exp": 1}));
-        assert_eq!(send(keyring(true), session(Some(&old))).await, "AccessDenied");
+        assert_eq!(send(keyring(true), session(Some(&old))).await, "ExpiredToken");
+        let foreign = mint("another-secret-of-thirty-two-characters", &claims(json!({})));
+        let not_yet = token(json!({"nbf": 99_999_999_999_i64}));
         let link = token(json!({"url": "b/k"}));
-        assert_eq!(send(keyring(true), session(Some(&link))).await, "AccessDenied");
+        for bad in ["garbage", "a.b.c", &foreign, &not_yet, &link] {
+            assert_eq!(send(keyring(true), session(Some(bad))).await, "InvalidToken", "{bad}");
+        }
+        let forbidden = token(json!({"role": "none"}));
+        assert_eq!(send(keyring(true), session(Some(&forbidden))).await, "AccessDenied");
         let with_static = Sent { token: Some(&user), ..Sent::default() };
         assert_eq!(send(keyring(true), with_static).await, "InvalidToken");
         let wrong = Sent { secret: "secret", ..session(Some(&user)) };
         assert_eq!(send(keyring(true), wrong).await, "SignatureDoesNotMatch");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_token_is_said_and_nothing_else() {
+        let token = token(json!({"role": "authenticated", "exp": 1}));
+        let link = TokenError::SignedUrlToken.to_string();
+        for (error, code, words) in [
+            (tokens().verify(&token).unwrap_err(), "ExpiredToken", "has expired"),
+            (tokens().verify("not.a.token").unwrap_err(), "InvalidToken", "no JSON Web Token"),
+            (TokenError::SignatureMismatch, "InvalidToken", "not signed with a key"),
+            (TokenError::NoMatchingKey, "InvalidToken", "not signed with a key"),
+            (TokenError::NotYetValid, "InvalidToken", "not come yet"),
+            (TokenError::InvalidClaim("sub"), "InvalidToken", "\"sub\" claim"),
+            (TokenError::SignedUrlToken, "InvalidToken", &link),
+        ] {
+            let error = S3Error::from(error);
+            assert_eq!(error.code(), code);
+            assert!(error.message().contains(words), "{}", error.message());
+            assert!(!error.message().contains("eyJ"), "{}", error.message());
+        }
     }
 
     #[tokio::test]

@@ -146,6 +146,12 @@ impl Announced {
             checksums.push(sum);
         }
         let trailer_names = text("x-amz-trailer").unwrap_or_default().to_owned();
+        let announced = text("x-amz-sdk-checksum-algorithm").filter(|name| !name.is_empty());
+        if announced.is_some() && checksums.is_empty() && trailer_names.is_empty() {
+            return Err(S3Error::invalid_request(
+                "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.",
+            ));
+        }
         let trailer = trailer_checks(&trailer_names, payload)?;
         if checksums.len() + trailer.as_ref().map_or(0, |t| t.algorithms.len()) > 1 {
             return Err(S3Error::invalid_request(
@@ -364,6 +370,7 @@ mod tests {
             (&[("content-md5", "")], unsigned, "InvalidDigest"),
             (&[("x-amz-checksum-crc32", "zzz")], unsigned, "InvalidRequest"),
             (&[("x-amz-checksum-crc32", "")], unsigned, "InvalidRequest"),
+            (&[("x-amz-sdk-checksum-algorithm", "CRC32")], unsigned, "InvalidRequest"),
             (&[("x-amz-checksum-xxhash64", "AAAAAA==")], unsigned, "NotImplemented"),
             (&[("x-amz-trailer", "x-amz-checksum-crc32")], unsigned, "InvalidRequest"),
             (&[("x-amz-trailer", "x-amz-checksum-new")], trailers, "InvalidRequest"),

@@ -79,6 +79,7 @@ pub(crate) fn without_values(headers: &HeaderMap) -> HeaderMap {
     for name in Algorithm::ALL.into_iter().filter_map(Algorithm::header) {
         headers.remove(name);
     }
+    headers.remove("x-amz-sdk-checksum-algorithm");
     headers
 }
 
@@ -145,6 +146,19 @@ pub(crate) fn write(out: &mut Xml, sum: Option<&StoredChecksum>) {
     if let Ok(algorithm) = sum.algorithm.parse::<Algorithm>() {
         out.text(&element_name(algorithm), &sum.value).text("ChecksumType", sum.kind.as_str());
     }
+}
+
+/// Writes what kind of checksum an object has, without its value, as lists do.
+pub(crate) fn write_kind(out: &mut Xml, sum: Option<&StoredChecksum>) {
+    if let Some(sum) = sum {
+        out.text("ChecksumAlgorithm", &sum.algorithm).text("ChecksumType", sum.kind.as_str());
+    }
+}
+
+/// Writes what an upload's object will have.
+pub(crate) fn write_wanted(out: &mut Xml, wanted: WantedChecksum) {
+    out.text("ChecksumAlgorithm", wanted.algorithm.name())
+        .text("ChecksumType", wanted.kind.as_str());
 }
 
 /// Writes a part's checksum as an element.

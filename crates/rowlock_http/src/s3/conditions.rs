@@ -58,20 +58,33 @@ impl Conditions {
         }
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn judge(&self, etag: &ETag, last_modified: OffsetDateTime) -> Verdict {
+        self.judge_by(etag, last_modified).0
+    }
+
     /// Judges an object by its entity tag and the time of its bytes (whole seconds count, since
     /// headers carry no more). `If-Match` overrules `If-Unmodified-Since`; `If-None-Match`
-    /// overrules `If-Modified-Since`.
-    pub(crate) fn judge(&self, etag: &ETag, last_modified: OffsetDateTime) -> Verdict {
+    /// overrules `If-Modified-Since`. Tells also which condition decided (empty: none).
+    pub(crate) fn judge_by(
+        &self,
+        etag: &ETag,
+        last_modified: OffsetDateTime,
+    ) -> (Verdict, &'static str) {
         let modified = last_modified.unix_timestamp();
         match (&self.if_match, self.if_unmodified_since) {
-            (Some(tags), _) if !matches_tag(tags, etag) => return Verdict::Failed,
-            (None, Some(since)) if modified > since.unix_timestamp() => return Verdict::Failed,
+            (Some(tags), _) if !matches_tag(tags, etag) => return (Verdict::Failed, "If-Match"),
+            (None, Some(since)) if modified > since.unix_timestamp() => {
+                return (Verdict::Failed, "If-Unmodified-Since");
+            }
             _ => {}
         }
         match (&self.if_none_match, self.if_modified_since) {
-            (Some(tags), _) if matches_tag(tags, etag) => Verdict::NotModified,
-            (None, Some(since)) if modified <= since.unix_timestamp() => Verdict::NotModified,
-            _ => Verdict::Proceed,
+            (Some(tags), _) if matches_tag(tags, etag) => (Verdict::NotModified, "If-None-Match"),
+            (None, Some(since)) if modified <= since.unix_timestamp() => {
+                (Verdict::NotModified, "If-Modified-Since")
+            }
+            _ => (Verdict::Proceed, ""),
         }
     }
 }
@@ -166,6 +179,13 @@ mod tests {
     #[test]
     fn reads() {
         use Verdict::{Failed, NotModified, Proceed};
+        let decided = |pairs: &[(&str, &str)]| {
+            let modified = datetime!(2026-11-24 02:04:02.635 UTC);
+            Conditions::of_read(&headers(pairs)).judge_by(&ETag::new("abc"), modified).1
+        };
+        let both = [("if-match", "\"zzz\""), ("if-unmodified-since", AFTER)];
+        assert_eq!((decided(&both), decided(&both[1..])), ("If-Match", ""));
+        assert_eq!(decided(&[("if-unmodified-since", BEFORE)]), "If-Unmodified-Since");
         for (pairs, verdict) in [
             (&[][..], Proceed),
             (&[("if-match", "\"abc\"")], Proceed),

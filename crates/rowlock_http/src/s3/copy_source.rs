@@ -61,11 +61,16 @@ impl CopySource {
         let header = request.headers.get("x-amz-copy-source");
         let source = Self::parse(header.map(|value| value.as_bytes()).unwrap_or_default())?;
         let storage = s3.storage();
-        let object = storage.find_object(&request.context(), &source.bucket, &source.key).await?;
-        match Conditions::of_copy_source(&request.headers).judge(&object.etag, object.last_modified)
-        {
-            Verdict::Proceed => Ok(object),
-            Verdict::NotModified | Verdict::Failed => Err(precondition_failed()),
+        let found = storage.find_object(&request.context(), &source.bucket, &source.key).await;
+        let object = found.map_err(|error| {
+            S3Error::from(error).named(source.bucket.as_str(), source.key.as_str())
+        })?;
+        let conditions = Conditions::of_copy_source(&request.headers);
+        match conditions.judge_by(&object.etag, object.last_modified) {
+            (Verdict::Proceed, _) => Ok(object),
+            (Verdict::NotModified | Verdict::Failed, by) => {
+                Err(precondition_failed().detail("Condition", format!("x-amz-copy-source-{by}")))
+            }
         }
     }
 }

@@ -27,6 +27,13 @@ pub(crate) fn iso(time: OffsetDateTime) -> String {
     writable(time).to_offset(time::UtcOffset::UTC).format(&ISO).unwrap_or_default()
 }
 
+/// A time as `x-amz-date` has it: `20261124T020402Z`.
+pub(crate) fn basic(time: OffsetDateTime) -> String {
+    const BASIC: &[BorrowedFormatItem<'_>] =
+        format_description!("[year][month][day]T[hour][minute][second]Z");
+    writable(time).to_offset(time::UtcOffset::UTC).format(&BASIC).unwrap_or_default()
+}
+
 /// A time in a header (RFC 9110, section 5.6.7), whole seconds.
 pub(crate) fn http_date(time: OffsetDateTime) -> String {
     httpdate::fmt_http_date(writable(time).into())
@@ -134,6 +141,7 @@ mod tests {
     fn dates() {
         let time = datetime!(2026-11-24 02:04:02.6357 UTC);
         assert_eq!(iso(time), "2026-11-24T02:04:02.635Z");
+        assert_eq!(basic(time), "20261124T020402Z");
         assert_eq!(http_date(time), "Tue, 24 Nov 2026 02:04:02 GMT");
         assert_eq!(
             parse_http_date("Tue, 24 Nov 2026 02:04:02 GMT"),

@@ -5,10 +5,11 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
-use rowlock_storage::{CatalogError, Error as StorageError};
+use rowlock_storage::{CatalogError, Error as StorageError, SizeLimit};
 use rowlock_types::{InvalidBucketName, InvalidObjectKey};
 
 use super::body_fault::BodyFault;
+use super::request::S3Request;
 use super::response::Ids;
 use super::xml::Xml;
 
@@ -55,6 +56,7 @@ pub(crate) mod code {
         CONDITIONAL_REQUEST_CONFLICT "ConditionalRequestConflict" CONFLICT;
         ENTITY_TOO_LARGE "EntityTooLarge" BAD_REQUEST;
         ENTITY_TOO_SMALL "EntityTooSmall" BAD_REQUEST;
+        EXPIRED_TOKEN "ExpiredToken" BAD_REQUEST;
         INCOMPLETE_BODY "IncompleteBody" BAD_REQUEST;
         INTERNAL_ERROR "InternalError" INTERNAL_SERVER_ERROR;
         INVALID_ACCESS_KEY_ID "InvalidAccessKeyId" FORBIDDEN;
@@ -131,6 +133,37 @@ impl S3Error {
     pub(crate) fn detail(mut self, tag: &'static str, text: impl Into<String>) -> Self {
         self.0.details.push((tag, text.into()));
         self
+    }
+
+    /// Says of which bucket or object the error speaks, where AWS does and nobody has said so yet.
+    pub(crate) fn named(self, bucket: &str, key: &str) -> Self {
+        let (tag, text) = match self.0.code {
+            "NoSuchKey" => ("Key", key),
+            "NoSuchBucket"
+            | "BucketNotEmpty"
+            | "BucketAlreadyExists"
+            | "BucketAlreadyOwnedByYou" => ("BucketName", bucket),
+            _ => return self,
+        };
+        if self.tells(tag) { self } else { self.detail(tag, text) }
+    }
+
+    /// The same of all that a request names.
+    pub(crate) fn about(self, request: &S3Request) -> Self {
+        let (tag, text) = match self.0.code {
+            "NoSuchUpload" => ("UploadId", request.query.get("uploadId").unwrap_or_default()),
+            // What a read or a copy's source decided was told there: this was the write's own.
+            "PreconditionFailed" if request.headers.contains_key("if-none-match") => {
+                ("Condition", "If-None-Match")
+            }
+            "PreconditionFailed" => ("Condition", "If-Match"),
+            _ => return self.named(&request.bucket, &request.key),
+        };
+        if self.tells(tag) { self } else { self.detail(tag, text) }
+    }
+
+    fn tells(&self, tag: &str) -> bool {
+        self.0.details.iter().any(|(known, _)| *known == tag)
     }
 
     /// Adds a header to the answer.
@@ -281,11 +314,7 @@ impl From<StorageError> for S3Error {
             StorageError::UnsupportedKey(why) => {
                 Self::new(code::INVALID_KEY, format!("the storage backend cannot keep this key: {why}"))
             }
-            StorageError::EntityTooLarge { limit } => Self::new(
-                code::ENTITY_TOO_LARGE,
-                "The object exceeded the maximum allowed size",
-            )
-            .detail("MaxSizeAllowed", limit.to_string()),
+            StorageError::EntityTooLarge { limit, size } => too_large(limit, size),
             StorageError::InvalidMimeType(mime) => {
                 Self::new(code::INVALID_MIME_TYPE, format!("mime type {mime} is not supported"))
             }
@@ -338,6 +367,16 @@ impl From<StorageError> for S3Error {
             StorageError::Internal(why) => Self::internal(why),
         }
     }
+}
+
+/// AWS's elements for this code are `ProposedSize` and `MaxSizeAllowed`, in bytes.
+fn too_large(limit: SizeLimit, size: Option<u64>) -> S3Error {
+    let message = format!("Your proposed upload exceeds the maximum allowed size: {limit}");
+    let mut this = S3Error::new(code::ENTITY_TOO_LARGE, message);
+    if let Some(size) = size {
+        this = this.detail("ProposedSize", size.to_string());
+    }
+    this.detail("MaxSizeAllowed", limit.bytes.to_string())
 }
 
 /// What the database said, in S3's words. The states are those of
@@ -412,6 +451,7 @@ pub(crate) fn incomplete_body() -> S3Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rowlock_storage::LimitOf;
 
     fn ids() -> Ids {
         Ids { request_id: "R".to_owned(), host_id: "H".to_owned() }
@@ -449,12 +489,48 @@ mod tests {
     }
 
     #[test]
+    fn errors_name_what_they_speak_of() {
+        let mut request = super::super::request::tests::request();
+        request.query = super::super::query::Query::parse("uploadId=u").unwrap();
+        request.headers.insert("if-none-match", HeaderValue::from_static("*"));
+        let text = |error: StorageError| S3Error::from(error).about(&request).document("/", &ids());
+        for (error, part) in [
+            (StorageError::NoSuchKey, "<Key>key</Key>"),
+            (StorageError::NoSuchBucket, "<BucketName>bucket</BucketName>"),
+            (StorageError::BucketNotEmpty, "<BucketName>bucket</BucketName>"),
+            (StorageError::NoSuchUpload, "<UploadId>u</UploadId>"),
+            (StorageError::PreconditionFailed, "<Condition>If-None-Match</Condition>"),
+        ] {
+            let text = text(error);
+            assert!(text.contains(part), "{text}");
+        }
+        // What is told already is left alone.
+        let of_source = S3Error::from(StorageError::NoSuchKey).named("b", "source");
+        let text = of_source.about(&request).document("/", &ids());
+        assert_eq!(text.matches("<Key>").count(), 1);
+        assert!(text.contains("<Key>source</Key>"), "{text}");
+    }
+
+    #[test]
     fn failures_do_not_tell_what_the_log_tells() {
         let secret = StorageError::Internal("/var/lib/secret/path");
         let error = S3Error::from(secret);
         assert_eq!(error.code(), "InternalError");
         assert!(!error.document("/b", &ids()).contains("secret"));
         assert!(error.0.log.as_deref().unwrap().contains("secret"));
+    }
+
+    #[test]
+    fn a_size_that_is_refused_is_told_with_its_limit() {
+        let limit = SizeLimit { bytes: 10, of: LimitOf::Bucket };
+        let document = |size| {
+            let error = S3Error::from(StorageError::EntityTooLarge { limit, size });
+            assert_eq!(error.0.status, 400);
+            error.document("/b", &ids())
+        };
+        let text = document(Some(11));
+        assert!(text.contains("<Code>EntityTooLarge</Code><Message>Your proposed upload exceeds the maximum allowed size: objects of this bucket have at most 10 bytes</Message><ProposedSize>11</ProposedSize><MaxSizeAllowed>10</MaxSizeAllowed>"), "{text}");
+        assert!(!document(None).contains("ProposedSize"));
     }
 
     #[test]
@@ -465,7 +541,6 @@ mod tests {
             (StorageError::BucketNotEmpty, "BucketNotEmpty", 409),
             (StorageError::BucketAlreadyExists { owned: true }, "BucketAlreadyOwnedByYou", 409),
             (StorageError::BucketAlreadyExists { owned: false }, "BucketAlreadyExists", 409),
-            (StorageError::EntityTooLarge { limit: 1 }, "EntityTooLarge", 400),
             (StorageError::PreconditionFailed, "PreconditionFailed", 412),
             (StorageError::ConditionalConflict, "ConditionalRequestConflict", 409),
             (StorageError::BadDigest("Content-MD5"), "BadDigest", 400),

@@ -44,10 +44,10 @@ pub(crate) fn decide(
     object: Facts<'_>,
 ) -> Result<(Response<Body>, Option<Range<u64>>), S3Error> {
     let conditions = Conditions::of_read(&request.headers);
-    match conditions.judge(object.etag, object.last_modified) {
-        Verdict::Proceed => {}
-        Verdict::Failed => return Err(precondition_failed()),
-        Verdict::NotModified => {
+    match conditions.judge_by(object.etag, object.last_modified) {
+        (Verdict::Proceed, _) => {}
+        (Verdict::Failed, by) => return Err(precondition_failed().detail("Condition", by)),
+        (Verdict::NotModified, _) => {
             let mut response = empty(StatusCode::NOT_MODIFIED);
             put_validators(object, response.headers_mut());
             return Ok((response, None));

@@ -7,6 +7,7 @@ use http::Response;
 use rowlock_storage::{ListEntry, ListPage, ListQuery};
 
 use super::S3Service;
+use super::checksum;
 use super::encode::{iso, listed};
 use super::error::S3Error;
 use super::listing::Parameters;
@@ -56,14 +57,17 @@ fn render(
         out.text("NextKeyMarker", &listed(last.name(), url)).text("NextVersionIdMarker", VERSION);
     }
     for entry in &page.entries {
-        let ListEntry::Object { key, size, etag, last_modified, owner } = entry else { continue };
+        let ListEntry::Object { key, size, etag, last_modified, owner, checksum } = entry else {
+            continue;
+        };
         out.open("Version")
             .text("Key", &listed(key, url))
             .text("VersionId", VERSION)
             .value("IsLatest", true)
             .text("LastModified", &iso(*last_modified))
-            .text("ETag", etag.as_str())
-            .value("Size", size);
+            .text("ETag", etag.as_str());
+        checksum::write_kind(&mut out, checksum.as_ref());
+        out.value("Size", size);
         out.open("Owner").text("ID", owner.as_deref().unwrap_or(tenant)).close();
         out.text("StorageClass", "STANDARD").close();
     }
@@ -93,7 +97,7 @@ mod tests {
             "<Name>b</Name><KeyMarker>j</KeyMarker><VersionIdMarker>null</VersionIdMarker>",
             "<NextKeyMarker>k/ü/</NextKeyMarker><NextVersionIdMarker>null</NextVersionIdMarker>",
             "<Version><Key>k/a&amp;b.txt</Key><VersionId>null</VersionId><IsLatest>true</IsLatest>",
-            "<Owner><ID>me</ID></Owner><StorageClass>STANDARD</StorageClass></Version>",
+            "<ChecksumAlgorithm>CRC32</ChecksumAlgorithm><ChecksumType>COMPOSITE</ChecksumType><Size>5</Size><Owner><ID>me</ID></Owner><StorageClass>STANDARD</StorageClass></Version>",
             "<CommonPrefixes><Prefix>k/ü/</Prefix></CommonPrefixes>",
         ] {
             assert!(text.contains(part), "{part} in {text}");

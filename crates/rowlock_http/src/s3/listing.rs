@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rowlock_storage::{ListEntry, ListPage};
 
+use super::checksum;
 use super::encode::{iso, listed, percent_decode};
 use super::error::S3Error;
 use super::request::S3Request;
@@ -48,14 +49,16 @@ impl Parameters {
 /// owner of each object is asked for; an object without an owner belongs to the tenant.
 pub(crate) fn write_entries(out: &mut Xml, page: &ListPage, url: bool, owner: Option<&str>) {
     for entry in &page.entries {
-        let ListEntry::Object { key, size, etag, last_modified, owner: own } = entry else {
+        let ListEntry::Object { key, size, etag, last_modified, owner: own, checksum } = entry
+        else {
             continue;
         };
         out.open("Contents")
             .text("Key", &listed(key, url))
             .text("LastModified", &iso(*last_modified))
-            .text("ETag", etag.as_str())
-            .value("Size", size);
+            .text("ETag", etag.as_str());
+        checksum::write_kind(out, checksum.as_ref());
+        out.value("Size", size);
         if let Some(tenant) = owner {
             out.open("Owner").text("ID", own.as_deref().unwrap_or(tenant)).close();
         }
@@ -109,7 +112,7 @@ pub(crate) fn decode_token(token: &str) -> Result<String, S3Error> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use rowlock_types::ETag;
+    use rowlock_types::{ChecksumType, ETag, StoredChecksum};
     use time::macros::datetime;
 
     pub(crate) fn page(truncated: bool) -> ListPage {
@@ -121,6 +124,11 @@ pub(crate) mod tests {
                     etag: ETag::new("abc"),
                     last_modified: datetime!(2026-11-24 02:04:02.635 UTC),
                     owner: Some("me".to_owned()),
+                    checksum: Some(StoredChecksum {
+                        algorithm: "CRC32".to_owned(),
+                        value: "y/Q5Jg==-2".to_owned(),
+                        kind: ChecksumType::Composite,
+                    }),
                 },
                 ListEntry::Prefix("k/ü/".to_owned()),
             ],
@@ -146,7 +154,7 @@ pub(crate) mod tests {
     fn entries() {
         let mut out = Xml::bare();
         write_entries(&mut out, &page(false), false, None);
-        let object = "<Contents><Key>k/a&amp;b.txt</Key><LastModified>2026-11-24T02:04:02.635Z</LastModified><ETag>\"abc\"</ETag><Size>5</Size><StorageClass>STANDARD</StorageClass></Contents>";
+        let object = "<Contents><Key>k/a&amp;b.txt</Key><LastModified>2026-11-24T02:04:02.635Z</LastModified><ETag>\"abc\"</ETag><ChecksumAlgorithm>CRC32</ChecksumAlgorithm><ChecksumType>COMPOSITE</ChecksumType><Size>5</Size><StorageClass>STANDARD</StorageClass></Contents>";
         let prefix = "<CommonPrefixes><Prefix>k/ü/</Prefix></CommonPrefixes>";
         let declaration = Xml::bare().finish();
         assert_eq!(out.finish(), format!("{declaration}{object}{prefix}"));

@@ -151,7 +151,7 @@ impl S3Service {
                 ids.put(response.headers_mut());
                 response
             }
-            Err(error) => error.into_response(&resource, &ids, head),
+            Err(error) => error.about(&request).into_response(&resource, &ids, head),
         };
         match body.unread() {
             Some(unread) => refuse_early(unread, response),

@@ -27,7 +27,7 @@ pub(crate) async fn handle(
     };
     let upload = s3.storage().begin_upload(&request.context(), new).await?;
     let (stream, expected) = body.open();
-    let stored = upload.receive(stream, expected).await?;
+    let stored = upload.receive(stream, expected.or_default_checksum()).await?;
     let mut response = empty(StatusCode::OK);
     set(response.headers_mut(), "etag", stored.etag.as_str());
     if let Some(sum) = &stored.checksum {

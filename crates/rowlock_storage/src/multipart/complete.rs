@@ -1,13 +1,13 @@
-use super::Pending;
+use super::{Address, Pending};
 use crate::checksum::{self, JoinedPart};
 use crate::commit::Written;
+use crate::limit::Room;
 use crate::permit::Permitted;
 use crate::task::detached;
 use crate::upload::{NewObject, Uploaded, WriteCondition};
 use crate::{ClaimedChecksums, Context, Error, Storage};
 use rowlock_blobs::PartInfo;
 use rowlock_catalog::{CompletedUpload, PartRow};
-use rowlock_digest::Checksum;
 use rowlock_types::{
     BucketName, ETag, ObjectKey, RowlockMetadata, StoredChecksum, StoredParts, UploadId, Version,
 };
@@ -86,20 +86,14 @@ impl Storage {
         condition: WriteCondition,
         claims: ClaimedChecksums,
     ) -> Result<Completed, Error> {
-        let pending = self.pending(ctx, bucket, key, upload).await?;
+        let address = Address { bucket, key, upload };
+        let (pending, stored) = self.pending_with_parts(ctx, address, 0, MAX_PARTS).await?;
         // The service role passes here too: the row that lies under the key now is needed.
         let permitted = self.permit_pending(ctx, &pending, None).await?;
-        let stored = self.catalog.list_parts(&ctx.scope(), upload.as_str(), 0, MAX_PARTS).await?;
-        let chosen = choose(parts, stored)?;
+        let (chosen, joined) = choose(parts, stored)?;
         let wanted = pending.checksum();
-        let known = if wanted.is_some() || claims.object.is_some() || !claims.parts.is_empty() {
-            self.known_checksums(upload, 0, MAX_PARTS).await?
-        } else {
-            HashMap::new()
-        };
-        let joined = with_checksums(&chosen, known, &claims)?;
         let checksum = checksum::join(wanted, &claims, &joined)?;
-        let whole = Whole { parts: checksum::stored_parts(&joined, checksum.as_ref()), checksum };
+        let whole = Whole { parts: checksum::stored_parts(&joined, wanted), checksum };
         let (this, ctx) = (self.clone(), ctx.clone());
         detached(
             async move { this.join(&ctx, &pending, permitted, &chosen, whole, condition).await },
@@ -117,10 +111,8 @@ impl Storage {
         condition: WriteCondition,
     ) -> Result<Completed, Error> {
         let total: u64 = chosen.iter().map(|part| part.size).sum();
-        if let Some(limit) = permitted.limit
-            && total > limit
-        {
-            return Err(Error::EntityTooLarge { limit });
+        if let Some(limit) = permitted.limit {
+            Room::from(limit).check(total)?;
         }
         let attributes = pending.attributes();
         let joined = self.blobs.complete_multipart(&pending.blob, chosen, &attributes).await?;
@@ -208,47 +200,33 @@ struct Whole {
     parts: StoredParts,
 }
 
-/// The parts' sizes and checksums, those that the client names compared.
-fn with_checksums(
-    chosen: &[PartInfo],
-    mut known: HashMap<(i32, String), Checksum>,
-    claims: &ClaimedChecksums,
-) -> Result<Vec<JoinedPart>, Error> {
-    let claimed: HashMap<u32, &Checksum> = claims.parts.iter().map(|(n, sum)| (*n, sum)).collect();
-    let mut joined = Vec::with_capacity(chosen.len());
-    for part in chosen {
-        let number = i32::try_from(part.number).map_err(|_| Error::InvalidPart(part.number))?;
-        let own = known.remove(&(number, part.etag.clone()));
-        if let Some(claim) = claimed.get(&part.number)
-            && own.as_ref() != Some(*claim)
-        {
-            return Err(Error::InvalidPart(part.number));
-        }
-        joined.push((part.size, own));
-    }
-    Ok(joined)
-}
-
 /// Finds the parts named among those stored, and checks tags and sizes.
-fn choose(parts: &[CompletePart], stored: Vec<PartRow>) -> Result<Vec<PartInfo>, Error> {
-    let stored: HashMap<i32, PartRow> =
+fn choose(
+    parts: &[CompletePart],
+    stored: Vec<PartRow>,
+) -> Result<(Vec<PartInfo>, Vec<JoinedPart>), Error> {
+    let mut stored: HashMap<i32, PartRow> =
         stored.into_iter().map(|part| (part.number, part)).collect();
     let mut chosen = Vec::with_capacity(parts.len());
+    let mut joined = Vec::with_capacity(parts.len());
     for part in parts {
-        let row = i32::try_from(part.number).ok().and_then(|number| stored.get(&number));
-        let row = row.ok_or(Error::InvalidPart(part.number))?;
+        let number = part.number;
+        let row = i32::try_from(number).ok().and_then(|number| stored.remove(&number));
+        let row = row.ok_or(Error::InvalidPart(number))?;
         if row.etag != part.etag.trim().trim_matches('"') {
-            return Err(Error::InvalidPart(part.number));
+            return Err(Error::InvalidPart(number));
         }
-        let size = u64::try_from(row.size).map_err(|_| Error::InvalidPart(part.number))?;
-        chosen.push(PartInfo { number: part.number, etag: row.etag.clone(), size });
+        let size = u64::try_from(row.size).map_err(|_| Error::InvalidPart(number))?;
+        let checksums = row.checksums.as_deref().map(checksum::from_column).unwrap_or_default();
+        joined.push(JoinedPart { number, size, checksums });
+        chosen.push(PartInfo { number, etag: row.etag, size });
     }
     let last = chosen.len().saturating_sub(1);
     if let Some(small) = chosen.iter().take(last).find(|part| part.size < MIN_PART) {
         let (number, size, etag) = (small.number, small.size, small.etag.clone());
         return Err(Error::PartTooSmall { number, size, etag });
     }
-    Ok(chosen)
+    Ok((chosen, joined))
 }
 
 /// MD5 of the parts' binary digests, then `-` and their number, as AWS makes it.
@@ -270,7 +248,8 @@ mod tests {
 
     fn row(number: i32, etag: &str, size: u64) -> PartRow {
         let size = i64::try_from(size).unwrap();
-        PartRow { number, etag: etag.into(), size, created_at: OffsetDateTime::UNIX_EPOCH }
+        let (created_at, checksums) = (OffsetDateTime::UNIX_EPOCH, None);
+        PartRow { number, etag: etag.into(), size, created_at, checksums }
     }
 
     fn named(number: u32, etag: &str) -> CompletePart {
@@ -280,7 +259,7 @@ mod tests {
     #[test]
     fn parts_are_checked() {
         let stored = || vec![row(1, "aa", MIN_PART), row(3, "cc", 1)];
-        let chosen = choose(&[named(1, "\"aa\""), named(3, "cc")], stored()).unwrap();
+        let (chosen, _) = choose(&[named(1, "\"aa\""), named(3, "cc")], stored()).unwrap();
         assert_eq!(chosen.iter().map(|p| p.number).collect::<Vec<_>>(), [1, 3]);
         assert!(matches!(choose(&[named(2, "aa")], stored()), Err(Error::InvalidPart(2))));
         assert!(matches!(choose(&[named(1, "bb")], stored()), Err(Error::InvalidPart(1))));

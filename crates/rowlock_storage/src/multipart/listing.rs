@@ -1,9 +1,8 @@
-use super::Part;
-use crate::{Context, Error, Storage, WantedChecksum};
+use super::{Address, Part, PendingMetadata};
+use crate::checksum::{from_column, of_algorithm};
+use crate::{Context, DEFAULT_CHECKSUM, Error, Storage, WantedChecksum};
 use rowlock_catalog::{ListUploadsRequest, UploadRow, successor};
-use rowlock_digest::Checksum;
 use rowlock_types::{BucketName, ETag, ObjectKey, UploadId};
-use std::collections::HashMap;
 use time::OffsetDateTime;
 
 /// A page of an upload's parts.
@@ -15,7 +14,7 @@ pub struct ListPartsPage {
     pub truncated: bool,
     /// Owner of the upload.
     pub owner: Option<String>,
-    /// The S3 checksum that the object will have, where one was asked for.
+    /// The S3 checksum that the object will have.
     pub checksum: Option<WantedChecksum>,
 }
 
@@ -47,6 +46,8 @@ pub struct UploadSummary {
     pub initiated: OffsetDateTime,
     /// Who began it.
     pub owner: Option<String>,
+    /// The S3 checksum that the object will have.
+    pub checksum: WantedChecksum,
 }
 
 /// One entry of a page of pending uploads.
@@ -90,7 +91,7 @@ impl Storage {
         key: &ObjectKey,
         upload: &UploadId,
     ) -> Result<(), Error> {
-        let pending = self.pending(ctx, bucket, key, upload).await?;
+        let pending = self.pending(ctx, Address { bucket, key, upload }).await?;
         if !ctx.caller.is_service {
             self.permit_pending(ctx, &pending, None).await?;
         }
@@ -120,43 +121,31 @@ impl Storage {
         after: u32,
         max: usize,
     ) -> Result<ListPartsPage, Error> {
-        let pending = self.pending(ctx, bucket, key, upload).await?;
         let max = max.min(MAX_PAGE);
         let after = i32::try_from(after).unwrap_or(i32::MAX);
         let limit = if max == 0 { 0 } else { max as i64 + 1 };
-        let mut rows = self.catalog.list_parts(&ctx.scope(), upload.as_str(), after, limit).await?;
+        let address = Address { bucket, key, upload };
+        let (pending, mut rows) = self.pending_with_parts(ctx, address, after, limit).await?;
         let truncated = rows.len() > max;
         rows.truncate(max);
-        let checksum = pending.checksum();
-        let checksums = match checksum {
-            Some(_) => self.known_checksums(upload, after, limit).await?,
-            None => HashMap::new(),
-        };
-        let parts = rows
+        let wanted = pending.checksum();
+        let shown = wanted.unwrap_or(DEFAULT_CHECKSUM).algorithm;
+        let parts: Vec<Part> = rows
             .into_iter()
             .map(|row| Part {
-                checksum: checksums.get(&(row.number, row.etag.clone())).cloned(),
+                checksum: row
+                    .checksums
+                    .and_then(|text| of_algorithm(&from_column(&text), shown).cloned()),
                 number: u32::try_from(row.number).unwrap_or(0),
                 etag: ETag::new(&row.etag),
                 size: u64::try_from(row.size).unwrap_or(0),
                 last_modified: row.created_at,
             })
             .collect();
+        // A part without the default checksum leaves the object without one.
+        let complete = parts.iter().all(|part| part.checksum.is_some());
+        let checksum = wanted.or(complete.then_some(DEFAULT_CHECKSUM));
         Ok(ListPartsPage { parts, truncated, owner: pending.row.owner, checksum })
-    }
-
-    /// The checksums of stored parts, by number and entity tag without quotes.
-    pub(crate) async fn known_checksums(
-        &self,
-        upload: &UploadId,
-        after: i32,
-        limit: i64,
-    ) -> Result<HashMap<(i32, String), Checksum>, Error> {
-        let rows = self.catalog.part_checksums(upload.as_str(), after, limit).await?;
-        let read = |(number, etag, text): (i32, String, String)| {
-            Some(((number, etag), crate::checksum::from_column(&text)?))
-        };
-        Ok(rows.into_iter().filter_map(read).collect())
     }
 
     /// Lists pending uploads; a caller under row-level security sees its own, one without a
@@ -191,7 +180,9 @@ impl Storage {
                 owner: (!ctx.caller.is_service).then(|| ctx.caller.subject.as_deref()),
                 limit: max as i64 + 1,
             };
-            for row in self.catalog.list_uploads(&scope, &request).await? {
+            let rows = self.catalog.list_uploads(&scope, &request).await?;
+            let last = rows.len() <= max;
+            for row in rows {
                 if entries.len() == max {
                     return Ok(ListUploadsPage { entries, truncated: true });
                 }
@@ -202,7 +193,8 @@ impl Storage {
                     entries.push(UploadsEntry::Prefix(prefix));
                     break;
                 }
-                position = Some(Position { from: row.key.clone(), after_id: row.id.clone() });
+                let behind = || Position { from: row.key.clone(), after_id: row.id.clone() };
+                position = (!last).then(behind);
                 entries.push(UploadsEntry::Upload(summary(row)));
             }
         }
@@ -239,5 +231,12 @@ fn fold(query: &ListUploadsQuery, key: &str) -> Option<String> {
 }
 
 fn summary(row: UploadRow) -> UploadSummary {
-    UploadSummary { key: row.key, upload_id: row.id, initiated: row.created_at, owner: row.owner }
+    let metadata: PendingMetadata = serde_json::from_value(row.metadata).unwrap_or_default();
+    UploadSummary {
+        key: row.key,
+        upload_id: row.id,
+        initiated: row.created_at,
+        owner: row.owner,
+        checksum: metadata.checksum().unwrap_or(DEFAULT_CHECKSUM),
+    }
 }

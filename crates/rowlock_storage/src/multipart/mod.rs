@@ -12,7 +12,7 @@ pub use part::{Part, PartUpload};
 
 use crate::{Context, Error, Storage, WantedChecksum};
 use rowlock_blobs::{BlobAttributes, BlobKey, MultipartBlob};
-use rowlock_catalog::UploadRow;
+use rowlock_catalog::{PartRow, UploadRow};
 use rowlock_types::{
     BucketName, ChecksumType, ObjectKey, RowlockMetadata, UploadId, UserMetadata, Version,
 };
@@ -56,7 +56,13 @@ impl Pending {
 
     /// The checksum that the object will have, where one was asked for.
     pub(crate) fn checksum(&self) -> Option<WantedChecksum> {
-        let (name, kind) = self.metadata.checksum.as_ref()?;
+        self.metadata.checksum()
+    }
+}
+
+impl PendingMetadata {
+    fn checksum(&self) -> Option<WantedChecksum> {
+        let (name, kind) = self.checksum.as_ref()?;
         Some(WantedChecksum { algorithm: name.parse().ok()?, kind: *kind })
     }
 }
@@ -74,20 +80,48 @@ fn is_own(ctx: &Context, owner: Option<&str>, metadata: &PendingMetadata) -> boo
 }
 
 impl Storage {
-    /// Finds a pending upload. A caller under row-level security finds its own only: the id alone
-    /// gives no right to somebody else's upload.
-    pub(crate) async fn pending(
-        &self,
-        ctx: &Context,
-        bucket: &BucketName,
-        key: &ObjectKey,
-        upload: &UploadId,
-    ) -> Result<Pending, Error> {
-        let row = self
+    /// Finds a pending upload.
+    async fn pending(&self, ctx: &Context, address: Address<'_>) -> Result<Pending, Error> {
+        let Address { bucket, key, upload } = address;
+        let found = self
             .catalog
             .find_upload(&ctx.scope(), bucket.as_str(), key.as_str(), upload.as_str())
-            .await?
-            .ok_or(Error::NoSuchUpload)?;
+            .await?;
+        Pending::own(ctx, address, found.ok_or(Error::NoSuchUpload)?)
+    }
+
+    /// Finds a pending upload with its parts of a number above `after`, at most `limit`.
+    async fn pending_with_parts(
+        &self,
+        ctx: &Context,
+        address: Address<'_>,
+        after: i32,
+        limit: i64,
+    ) -> Result<(Pending, Vec<PartRow>), Error> {
+        let Address { bucket, key, upload } = address;
+        let (bucket, key, upload) = (bucket.as_str(), key.as_str(), upload.as_str());
+        let found = self
+            .catalog
+            .find_upload_and_parts(&ctx.scope(), bucket, key, upload, after, limit)
+            .await?;
+        let (row, parts) = found.ok_or(Error::NoSuchUpload)?;
+        Ok((Pending::own(ctx, address, row)?, parts))
+    }
+}
+
+/// All that an upload is found by.
+#[derive(Debug, Clone, Copy)]
+struct Address<'a> {
+    bucket: &'a BucketName,
+    key: &'a ObjectKey,
+    upload: &'a UploadId,
+}
+
+impl Pending {
+    /// Reads an upload that was found. A caller under row-level security finds its own only: the
+    /// id alone gives no right to somebody else's upload.
+    fn own(ctx: &Context, address: Address<'_>, row: UploadRow) -> Result<Self, Error> {
+        let Address { bucket, key, upload } = address;
         let metadata: PendingMetadata =
             serde_json::from_value(row.metadata.clone()).unwrap_or_default();
         if !is_own(ctx, row.owner.as_deref(), &metadata) {
@@ -99,7 +133,7 @@ impl Storage {
             upload_id: upload.clone(),
             blob: BlobKey { bucket: bucket.clone(), key: key.clone(), version: Some(version) },
         };
-        Ok(Pending { row, blob, metadata, user_metadata })
+        Ok(Self { row, blob, metadata, user_metadata })
     }
 }
 

@@ -1,12 +1,14 @@
-use super::Pending;
+use super::{Address, Pending};
 use crate::copy::upload_stream;
+use crate::limit::Room;
 use crate::permit::{Asked, DEFAULT_TYPE};
 use crate::receive::{Expected, UploadStream, receive};
 use crate::task::detached;
 use crate::upload::WriteCondition;
-use crate::{ChecksumFault, Context, Error, Object, Storage, WantedChecksum};
+use crate::{ChecksumFault, Context, DEFAULT_CHECKSUM, Error, Object, Storage, WantedChecksum};
 use rowlock_blobs::{BlobWriter, StagedPart};
-use rowlock_digest::Checksum;
+use rowlock_catalog::OtherParts;
+use rowlock_digest::{Algorithm, Checksum};
 use rowlock_types::{BucketName, ETag, ObjectKey, UploadId};
 use serde_json::json;
 use std::ops::Range;
@@ -34,7 +36,7 @@ pub struct PartUpload {
     ctx: Context,
     pending: Pending,
     number: u32,
-    limit: Option<u64>,
+    room: Option<Room>,
 }
 
 impl Storage {
@@ -51,17 +53,28 @@ impl Storage {
         number: u32,
         content_length: Option<u64>,
     ) -> Result<PartUpload, Error> {
-        let pending = self.pending(ctx, bucket, key, upload).await?;
-        let limit = self.limit(pending.row.file_size_limit, false);
-        if let (Some(limit), Some(length)) = (limit, content_length)
-            && length > limit
-        {
-            return Err(Error::EntityTooLarge { limit });
+        let others = OtherParts {
+            number: i32::try_from(number).map_err(|_| Error::InvalidPart(number))?,
+            always: self.settings.max_object_bytes.is_some(),
+        };
+        let names = (bucket.as_str(), key.as_str(), upload.as_str());
+        let found = self
+            .catalog
+            .find_upload_and_sum(&ctx.scope(), names.0, names.1, names.2, others)
+            .await?;
+        let (row, taken) = found.ok_or(Error::NoSuchUpload)?;
+        let pending = Pending::own(ctx, Address { bucket, key, upload }, row)?;
+        // An upload that is too large with this part can be completed with it no more.
+        let taken = u64::try_from(taken).unwrap_or(0);
+        let room = self.limit(pending.row.file_size_limit, false);
+        let room = room.map(|limit| Room { limit, taken });
+        if let Some(room) = room {
+            room.check(content_length.unwrap_or(0))?;
         }
         if !ctx.caller.is_service {
             self.permit_pending(ctx, &pending, content_length).await?;
         }
-        Ok(PartUpload { storage: self.clone(), ctx: ctx.clone(), pending, number, limit })
+        Ok(PartUpload { storage: self.clone(), ctx: ctx.clone(), pending, number, room })
     }
 
     /// Asks the policies whether the caller may (still) write the object that an upload becomes.
@@ -108,12 +121,20 @@ impl Storage {
         let length = range.end.saturating_sub(range.start);
         let part = self.begin_part(ctx, bucket, key, upload, number, Some(length)).await?;
         let from = source.blob.as_ref().ok_or(Error::NoSuchKey)?;
-        // A checksum takes the bytes.
+        // A checksum that is asked for takes the bytes; the default one is not worth them.
         if part.pending.checksum().is_none()
             && let Some(staged) =
                 self.blobs.copy_part(from, range.clone(), &part.pending.blob, number).await?
         {
-            return detached(part.publish(staged, source.etag.clone(), length, None)).await;
+            let whole = range == (0..source.size);
+            let known = whole.then(|| default_checksum(source)).flatten();
+            return detached(part.publish(
+                staged,
+                source.etag.clone(),
+                length,
+                known.into_iter().collect(),
+            ))
+            .await;
         }
         let body = self.read_blob(source, range).await?;
         let expected = Expected { length: Some(length), ..Expected::default() };
@@ -127,19 +148,24 @@ impl PartUpload {
     /// # Errors
     /// As [`crate::Upload::receive`]; [`Error::NoSuchUpload`] when it was aborted meanwhile.
     pub async fn receive(self, body: UploadStream, mut expected: Expected) -> Result<Part, Error> {
-        if let Some(WantedChecksum { algorithm, .. }) = self.pending.checksum() {
-            match expected.claimed() {
-                Some(actual) if actual != algorithm => {
-                    return Err(ChecksumFault::Algorithm { expected: algorithm, actual }.into());
-                }
-                _ => expected.compute = Some(algorithm),
-            }
+        let wanted = self.pending.checksum();
+        if let (Some(WantedChecksum { algorithm, .. }), Some(actual)) = (wanted, expected.claimed())
+            && actual != algorithm
+        {
+            return Err(ChecksumFault::Algorithm { expected: algorithm, actual }.into());
         }
+        let own = wanted.unwrap_or(DEFAULT_CHECKSUM).algorithm;
+        expected.compute = Some(own);
         let (blob, length) = (&self.pending.blob, expected.length);
         let writer = self.storage.blobs.part_writer(blob, self.number, length);
-        let (writer, received) = receive(body, writer, &expected, self.limit).await?;
+        let (writer, received) = receive(body, writer, &expected, self.room).await?;
         let etag = ETag::from_md5(&received.md5());
-        detached(self.finish(writer, etag, received.size, received.checksum)).await
+        // What the client sent is its answer; what the object's checksum is made of is kept too.
+        let mut checksums: Vec<Checksum> = received.checksum.iter().cloned().collect();
+        if expected.claimed().is_some_and(|claimed| claimed != own) {
+            checksums.extend(received.digests.checksum(own));
+        }
+        detached(self.finish(writer, etag, received.size, checksums)).await
     }
 
     /// The part gets its place and its row in one step, under a lock: two writers of one part
@@ -149,18 +175,19 @@ impl PartUpload {
         writer: Box<dyn BlobWriter>,
         etag: ETag,
         size: u64,
-        checksum: Option<Checksum>,
+        checksums: Vec<Checksum>,
     ) -> Result<Part, Error> {
         let staged: Box<dyn StagedPart> = writer.stage(etag.bare()).await?;
-        self.publish(staged, etag, size, checksum).await
+        self.publish(staged, etag, size, checksums).await
     }
 
+    /// `checksums`: the part's own first.
     async fn publish(
         self,
         staged: Box<dyn StagedPart>,
         etag: ETag,
         size: u64,
-        checksum: Option<Checksum>,
+        checksums: Vec<Checksum>,
     ) -> Result<Part, Error> {
         let number = i32::try_from(self.number).map_err(|_| Error::InvalidPart(self.number))?;
         let bytes = i64::try_from(size).map_err(|_| Error::InvalidPart(self.number))?;
@@ -168,9 +195,18 @@ impl PartUpload {
         let record = record.ok_or(Error::NoSuchUpload)?;
         // What Complete has to name is the tag that the store gave, where it gives tags.
         let etag = staged.publish().await?.map_or(etag, |given| ETag::new(&given));
-        let column = checksum.as_ref().map(crate::checksum::to_column);
+        let column = crate::checksum::to_column(&checksums);
         let scope = self.ctx.scope();
         let last_modified = record.record(&scope, etag.bare(), bytes, column.as_deref()).await?;
+        let checksum = checksums.into_iter().next();
         Ok(Part { number: self.number, etag, size, last_modified, checksum })
     }
+}
+
+/// The default checksum of a source that has one of all its bytes.
+fn default_checksum(source: &Object) -> Option<Checksum> {
+    let stored = source.metadata.rowlock.as_ref()?.checksum.as_ref()?;
+    let algorithm = stored.algorithm.parse::<Algorithm>().ok()?;
+    let fits = WantedChecksum { algorithm, kind: stored.kind } == DEFAULT_CHECKSUM;
+    Checksum::parse(algorithm, &stored.value).ok().filter(|_| fits)
 }

@@ -9,6 +9,7 @@ mod ledger;
 mod lists;
 mod multipart;
 mod outbox;
+mod parts;
 mod plans;
 mod policies;
 mod rest_lists;

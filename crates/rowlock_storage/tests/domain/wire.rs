@@ -40,11 +40,11 @@ const TABLE: [Line<'_>; 31] = [
     ("remove_object", (1, 5), (1, 5)),
     ("remove_objects, 100 names", (1, 5), (1, 5)),
     ("create_multipart", (2, 5), (2, 10)),
-    ("part", (8, 11), (9, 17)),
-    ("list_parts", (2, 8), (2, 8)),
-    ("list_uploads", (3, 12), (3, 12)),
-    ("complete_multipart", (15, 21), (15, 26)),
-    ("abort_multipart", (5, 8), (6, 14)),
+    ("part", (3, 13), (4, 19)),
+    ("list_parts", (1, 6), (1, 6)),
+    ("list_uploads", (2, 8), (2, 8)),
+    ("complete_multipart", (4, 19), (5, 24)),
+    ("abort_multipart", (2, 8), (3, 14)),
 ];
 
 pub(crate) struct Counted<'a> {

@@ -5,7 +5,9 @@ use crate::support::{
 };
 use bytes::Bytes;
 use rowlock_digest::{Algorithm, Checksum};
-use rowlock_storage::{BodyError, Error, Expected, NewObject, TrailerChecks, WriteCondition};
+use rowlock_storage::{
+    BodyError, Error, Expected, LimitOf, NewObject, SizeLimit, TrailerChecks, WriteCondition,
+};
 use rowlock_types::BucketName;
 use std::sync::Arc;
 use std::time::Duration;
@@ -289,7 +291,8 @@ async fn failed_bodies_leave_nothing() {
         let begin =
             async |new: NewObject| rig.storage.begin_upload(&ctx, new).await.map(drop).unwrap_err();
         let large = begin(new_object(&bucket, "new", 1_048_577)).await;
-        assert!(matches!(large, Error::EntityTooLarge { limit: 1_048_576 }), "{large:?}");
+        let Error::EntityTooLarge { limit, .. } = large else { panic!("{large:?}") };
+        assert_eq!(limit, SizeLimit { bytes: 1_048_576, of: LimitOf::Bucket });
         let html = Some("text/html".into());
         let kind = begin(NewObject { content_type: html, ..new_object(&bucket, "new", 1) }).await;
         assert!(matches!(kind, Error::InvalidMimeType(_)), "{kind:?}");

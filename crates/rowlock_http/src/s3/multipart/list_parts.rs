@@ -44,8 +44,7 @@ fn write(out: &mut Xml, page: &ListPartsPage, after: u32, max: usize, tenant: &s
     }
     out.value("MaxParts", max).value("IsTruncated", page.truncated && max > 0);
     if let Some(wanted) = page.checksum {
-        out.text("ChecksumAlgorithm", wanted.algorithm.name())
-            .text("ChecksumType", wanted.kind.as_str());
+        checksum::write_wanted(out, wanted);
     }
     for part in &page.parts {
         out.open("Part")

@@ -6,6 +6,7 @@ use http::Response;
 use rowlock_storage::{ListUploadsPage, ListUploadsQuery, UploadsEntry};
 
 use crate::s3::S3Service;
+use crate::s3::checksum;
 use crate::s3::encode::{iso, listed};
 use crate::s3::error::S3Error;
 use crate::s3::request::S3Request;
@@ -66,7 +67,9 @@ fn render(query: &ListUploadsQuery, url: bool, page: &ListUploadsPage, tenant: &
             .text("UploadId", &upload.upload_id);
         out.open("Initiator").text("ID", owner).close();
         out.open("Owner").text("ID", owner).close();
-        out.text("StorageClass", "STANDARD").text("Initiated", &iso(upload.initiated)).close();
+        out.text("StorageClass", "STANDARD").text("Initiated", &iso(upload.initiated));
+        checksum::write_wanted(&mut out, upload.checksum);
+        out.close();
     }
     for entry in &page.entries {
         if let UploadsEntry::Prefix(prefix) = entry {
@@ -98,6 +101,7 @@ mod tests {
             upload_id: "u1".to_owned(),
             initiated: datetime!(2026-11-24 02:04:02.635 UTC),
             owner: Some("me".to_owned()),
+            checksum: rowlock_storage::DEFAULT_CHECKSUM,
         };
         let mut page = ListUploadsPage {
             entries: vec![UploadsEntry::Prefix("p/".to_owned()), UploadsEntry::Upload(upload)],
@@ -109,6 +113,7 @@ mod tests {
             "<NextKeyMarker>p%20a</NextKeyMarker><NextUploadIdMarker>u1</NextUploadIdMarker>",
             "<IsTruncated>true</IsTruncated>",
             "<Upload><Key>p%20a</Key><UploadId>u1</UploadId><Initiator><ID>me</ID></Initiator>",
+            "<ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType></Upload>",
             "<CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes>",
         ] {
             assert!(text.contains(part), "{part} in {text}");

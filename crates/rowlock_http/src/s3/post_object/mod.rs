@@ -99,7 +99,8 @@ async fn handle(
         operation: Operation::S3Upload,
     };
     let upload = s3.storage().begin_upload(&context, new).await?;
-    let stored = upload.receive(form.into_stream(policy.length_range()), expected).await?;
+    let file = form.into_stream(policy.length_range());
+    let stored = upload.receive(file, expected.or_default_checksum()).await?;
     let url = format!("{}/{}", url_of(parts, route), encode_path(key.as_str()));
     Ok(answer.render(&bucket, &key, &stored, &url))
 }
