@@ -18,10 +18,22 @@ const SERVER_HEADERS_TIMEOUT: Variable = Variable::new(
     "Seconds within which a request's headers must have arrived.",
 )
 .default("65");
+const SERVER_MAX_CONNECTIONS: Variable = Variable::new(
+    "SERVER_MAX_CONNECTIONS",
+    "How many connections are served at once; more wait. Two thirds of what `ulimit -n` allows at \
+     the most; each that is slow takes some 25 KB of memory.",
+)
+.default("16384");
 const VERSION: Variable = Variable::new("VERSION", "What `/version` answers.").default("0.0.0");
 
-pub(crate) const VARIABLES: &[&Variable] =
-    &[&SERVER_HOST, &SERVER_PORT, &SERVER_KEEP_ALIVE_TIMEOUT, &SERVER_HEADERS_TIMEOUT, &VERSION];
+pub(crate) const VARIABLES: &[&Variable] = &[
+    &SERVER_HOST,
+    &SERVER_PORT,
+    &SERVER_KEEP_ALIVE_TIMEOUT,
+    &SERVER_HEADERS_TIMEOUT,
+    &SERVER_MAX_CONNECTIONS,
+    &VERSION,
+];
 
 /// Where and how to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +46,8 @@ pub(crate) struct BindSettings {
     pub(crate) keep_alive_timeout: Duration,
     /// `SERVER_HEADERS_TIMEOUT`.
     pub(crate) headers_timeout: Duration,
+    /// `SERVER_MAX_CONNECTIONS`.
+    pub(crate) max_connections: usize,
     /// `VERSION`.
     pub(crate) version: String,
 }
@@ -64,6 +78,11 @@ impl BindSettings {
             port,
             keep_alive_timeout: seconds(&SERVER_KEEP_ALIVE_TIMEOUT, 61),
             headers_timeout: seconds(&SERVER_HEADERS_TIMEOUT, 65),
+            max_connections: source
+                .number(&SERVER_MAX_CONNECTIONS)
+                .filter(|most| *most > 0)
+                .and_then(|most| usize::try_from(most).ok())
+                .unwrap_or(16_384),
             version: source.text_or(&VERSION, "0.0.0"),
         }
     }

@@ -21,6 +21,7 @@ pub(super) fn settings(config: &Config) -> ServerSettings {
     ServerSettings {
         header_timeout: config.bind.headers_timeout,
         keep_alive_timeout: config.bind.keep_alive_timeout,
+        max_connections: config.bind.max_connections,
         shutdown_grace: config.database.drain_timeout,
         ..ServerSettings::default()
     }

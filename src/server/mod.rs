@@ -59,6 +59,7 @@ async fn run(
     signals: Signals,
 ) -> Result<(), ServeError> {
     let blobs = Blobs::open(config).await?;
+    blobs.limit_open_files(listeners.shares().blobs);
     if let Some(problem) = blobs.problem().await {
         tracing::error!("{problem}");
     }

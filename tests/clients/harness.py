@@ -81,6 +81,7 @@ class Server:
         if not self.binary.exists():
             shutil.copy2(binary(), self.binary)   # a rebuild during the run must not swap the server under test
         self.process = None
+        self.before = None    # run in the server's process before it becomes the server
         self.region = 'stub'
         self.environ = {k: os.environ[k] for k in INHERITED if k in os.environ}
         self.environ.update(SERVER_PORT=str(self.port), ROWLOCK_DATA=str(self.data), RUST_BACKTRACE='1')
@@ -96,7 +97,7 @@ class Server:
     def start(self, seconds=60):
         log = open(self.log_path, 'ab')
         self.process = subprocess.Popen([str(self.binary), 'serve'], cwd=self.folder, env=self.environ,
-                                        stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+                                        stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, preexec_fn=self.before)
         log.close()
         try:
             wait_for('the server to answer /status', self.answers, seconds)

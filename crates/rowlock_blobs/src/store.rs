@@ -112,7 +112,7 @@ pub enum Error {
 pub enum BlobBody {
     /// Small enough to be in memory already.
     Bytes(Bytes),
-    /// Read while it is sent, in chunks of 128 to 512 KiB.
+    /// Read while it is sent, in chunks of up to 512 KiB.
     Stream(BoxStream<'static, Result<Bytes, Error>>),
 }
 

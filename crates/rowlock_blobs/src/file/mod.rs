@@ -16,6 +16,7 @@
 //! Linux only: the system calls that make this fast (`openat2`, `preadv2`, `copy_file_range`)
 //! are Linux's own.
 
+mod budget;
 mod copy;
 #[cfg(test)]
 mod durability_tests;
@@ -39,6 +40,7 @@ use crate::{
     MultipartBlob, PartInfo,
 };
 use async_trait::async_trait;
+use budget::{Budget, Held};
 use folders::{DurableFolders, Target};
 use futures_util::stream::BoxStream;
 use layout::Layout;
@@ -58,6 +60,11 @@ use writer::FileWriter;
 
 /// Up to how many bytes are written or read in one go, kept in memory meanwhile.
 const SMALL: usize = 256 << 10;
+
+/// How many bytes are kept in memory for all clients that take what was read, or that send what
+/// is still small, before each gets less of it.
+const FOR_READERS: usize = 64 << 20;
+const FOR_WRITERS: usize = 32 << 20;
 
 /// What stands between a blob's key and its version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -118,6 +125,10 @@ struct Inner {
     root: OwnedFd,
     layout: Layout,
     durable: DurableFolders,
+    held_for_readers: Arc<Budget>,
+    held_for_writers: Arc<Budget>,
+    /// Files that stay open for as long as a client takes.
+    open_files: Arc<Budget>,
     /// Found out once: the file system keeps no user attributes.
     no_xattrs: AtomicBool,
     /// Found out once: files cannot be opened or read from the cache alone.
@@ -140,6 +151,9 @@ impl FileStore {
             root,
             layout,
             durable: DurableFolders::default(),
+            held_for_readers: Budget::new(FOR_READERS),
+            held_for_writers: Budget::new(FOR_WRITERS),
+            open_files: Budget::new(usize::MAX),
             no_xattrs: AtomicBool::new(false),
             no_cached_reads: AtomicBool::new(false),
             #[cfg(test)]
@@ -154,6 +168,12 @@ impl FileStore {
         };
         probe().map_err(OpenError::NotWritable)?;
         Ok(Self(store))
+    }
+
+    /// Keeps at most so many files open for clients that read or write large blobs; whoever comes
+    /// on top of that is told [`Error::Unavailable`]. Without this call there is no such limit.
+    pub fn limit_open_files(&self, most: usize) {
+        self.0.open_files.set(most);
     }
 
     /// Removes temporary files of ours that nobody has touched for `older_than` (a day: an upload
@@ -283,6 +303,14 @@ impl BlobStore for FileStore {
 }
 
 impl Inner {
+    /// Room for one more file that stays open while its client takes its time.
+    fn hold_open_file(&self) -> Result<Held, Error> {
+        self.open_files.take(1).ok_or_else(|| Error::Unavailable {
+            doing: "opening a file",
+            why: "too many files are open".to_owned(),
+        })
+    }
+
     fn blob_target(&self, blob: &BlobKey) -> Target {
         let place = self.layout.blob(blob);
         let aside = Some(self.layout.aside(blob)).filter(|aside| *aside != place);

@@ -2,8 +2,10 @@
 //!
 //! What is in the page cache is read on the thread that asks, without a hop to another: both the
 //! opening and the reading say "only if nothing has to be waited for", and go to a blocking
-//! thread when something has. No thread is held while a client is slow.
+//! thread when something has. No thread is held while a client is slow; what is held for it, bytes
+//! and an open file, counts towards the store's budgets.
 
+use super::budget::Held;
 use super::copy::Source;
 use super::sys::{failed, read_cached};
 use super::{Inner, SMALL, blocking, join};
@@ -23,6 +25,8 @@ use tokio::task::JoinHandle;
 const CHUNK: usize = 256 << 10;
 /// The length of a chunk that a blocking thread reads ahead.
 const CHUNK_AHEAD: usize = 512 << 10;
+/// The length of a chunk where very many bytes are held already.
+pub(super) const LEAST: usize = 16 << 10;
 
 /// Reads a range; see [`crate::BlobStore::read`].
 pub(super) async fn read(
@@ -41,12 +45,22 @@ pub(super) async fn read(
         Reader { file: Arc::new(file), store: Arc::clone(store), at: start, end, size };
     match usize::try_from(end - start) {
         Ok(0) => Ok(BlobBody::Bytes(Bytes::new())),
-        Ok(length) if length <= SMALL => reader.chunk(length).await.map(BlobBody::Bytes),
+        Ok(length) if length <= LEAST => {
+            reader.chunk(length).await.map(|b| BlobBody::Bytes(b.into()))
+        }
+        Ok(length)
+            if length <= SMALL
+                && let held = store.held_for_readers.share(length, LEAST)
+                && held.amount() == length =>
+        {
+            reader.chunk(length).await.map(|buffer| BlobBody::Bytes(held.bytes(buffer)))
+        }
         _ => {
+            let open = store.hold_open_file()?;
             // Doubles the kernel's read-ahead. That it may fail does not matter.
             let length = std::num::NonZeroU64::new(end - start);
             let _ = rustix::fs::fadvise(&*reader.file, start, length, Advice::Sequential);
-            Ok(BlobBody::Stream(reader.into_stream()))
+            Ok(BlobBody::Stream(reader.into_stream(open)))
         }
     }
 }
@@ -121,14 +135,14 @@ struct Reader {
 
 impl Reader {
     /// The next `length` bytes: from the cache if they are there, else from a blocking thread.
-    async fn chunk(&mut self, length: usize) -> Result<Bytes, Error> {
+    async fn chunk(&mut self, length: usize) -> Result<Vec<u8>, Error> {
         let mut buffer = Vec::with_capacity(length);
         self.fill_cached(&mut buffer, length);
         if buffer.len() < length {
             buffer = join(self.fill(buffer, length)).await?;
         }
         self.at += buffer.len() as u64;
-        Ok(buffer.into())
+        Ok(buffer)
     }
 
     /// Reads from the cache up to `length` bytes in all, as far as they are there.
@@ -169,38 +183,39 @@ impl Reader {
         })
     }
 
-    fn left(&self, most: usize) -> usize {
-        usize::try_from(self.end - self.at).map_or(most, |left| left.min(most))
+    /// Room for the next chunk: what is left, at most `most`, or less where much is held already.
+    fn hold(&self, most: usize) -> Option<Held> {
+        let left = usize::try_from(self.end - self.at).map_or(most, |left| left.min(most));
+        (left > 0).then(|| self.store.held_for_readers.share(left, LEAST))
     }
 
-    fn into_stream(self) -> BoxStream<'static, Result<Bytes, Error>> {
+    fn into_stream(self, open: Held) -> BoxStream<'static, Result<Bytes, Error>> {
         // Once a chunk was not in the cache, the next one is read ahead of the client, and so on.
-        type Ahead = Option<JoinHandle<Result<Vec<u8>, Error>>>;
-        let start: Option<(Self, Ahead)> = Some((self, None));
+        type Ahead = Option<(JoinHandle<Result<Vec<u8>, Error>>, Held)>;
+        let start: Option<(Self, Held, Ahead)> = Some((self, open, None));
         stream::unfold(start, |state| async move {
-            let (mut reader, ahead) = state?;
-            let result = match ahead {
-                Some(ahead) => join(ahead).await,
+            let (mut reader, open, ahead) = state?;
+            let (result, held) = match ahead {
+                Some((ahead, held)) => (join(ahead).await, held),
                 None => {
-                    let length = reader.left(CHUNK);
-                    if length == 0 {
-                        return None;
-                    }
+                    let held = reader.hold(CHUNK)?;
+                    let length = held.amount();
                     let mut buffer = Vec::with_capacity(length);
                     reader.fill_cached(&mut buffer, length);
                     if buffer.len() == length {
                         reader.at += length as u64;
-                        return Some((Ok(buffer.into()), Some((reader, None))));
+                        return Some((Ok(held.bytes(buffer)), Some((reader, open, None))));
                     }
-                    join(reader.fill(buffer, length)).await
+                    (join(reader.fill(buffer, length)).await, held)
                 }
             };
             match result {
                 Ok(buffer) => {
                     reader.at += buffer.len() as u64;
-                    let length = reader.left(CHUNK_AHEAD);
-                    let next = (length > 0).then(|| reader.fill(Vec::new(), length));
-                    Some((Ok(buffer.into()), Some((reader, next))))
+                    let next = reader
+                        .hold(CHUNK_AHEAD)
+                        .map(|next| (reader.fill(Vec::new(), next.amount()), next));
+                    Some((Ok(held.bytes(buffer)), Some((reader, open, next))))
                 }
                 // An error is the last item.
                 Err(error) => Some((Err(error), None)),

@@ -405,3 +405,96 @@ async fn a_range_beyond_the_end_stops_there() {
     assert_eq!(read(5..99).await, suite::pattern(10).slice(5..));
     assert_eq!(read(50..99).await, Bytes::new());
 }
+
+/// Bytes that a test sees in their place.
+fn numbered(size: usize) -> Bytes {
+    (0..size).map(|at| (at / 7 % 251) as u8).collect::<Vec<_>>().into()
+}
+
+#[tokio::test]
+async fn where_much_is_held_readers_get_smaller_chunks_of_the_same_bytes() {
+    let (_dir, store) = slash();
+    let bytes = numbered(3 << 20);
+    let blob = named("large", Some(Version::random()));
+    suite::put(&store, &blob, &bytes, 100_000).await;
+    let size = bytes.len() as u64;
+    let stream = async |range: Range<u64>| match store.read(&blob, size, range).await.unwrap() {
+        BlobBody::Stream(stream) => stream,
+        BlobBody::Bytes(bytes) => panic!("{} bytes in memory", bytes.len()),
+    };
+    let mut slow = stream(0..size).await;
+    let first = slow.next().await.unwrap().unwrap();
+    assert_eq!(first.len(), 256 << 10);
+    // Others hold nearly everything; what is small is read in pieces then, too.
+    let all = store.0.held_for_readers.share(usize::MAX, FOR_READERS);
+    for range in [0..size, 1_000_000..1_200_000] {
+        let mut all = Vec::new();
+        let mut pieces = stream(range.clone()).await;
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.unwrap();
+            assert!(piece.len() <= read::LEAST, "a chunk of {}", piece.len());
+            all.extend_from_slice(&piece);
+        }
+        assert!(all == bytes[range.start as usize..range.end as usize]);
+    }
+    drop((all, first));
+    let rest: Vec<Bytes> = slow.map(Result::unwrap).collect().await;
+    assert!(rest.concat() == bytes[256 << 10..]);
+    drop(rest);
+    assert_eq!(store.0.held_for_readers.take(FOR_READERS).unwrap().amount(), FOR_READERS);
+}
+
+#[tokio::test]
+async fn where_much_is_held_small_uploads_go_to_a_file_at_once() {
+    let (dir, store) = slash();
+    let tmp = dir.path().join("stub/.rowlock/tmp");
+    let written = async |bytes: &Bytes| {
+        let blob = named("small", Some(Version::random()));
+        let mut writer = store.writer(&blob, &BlobAttributes::default(), None);
+        for chunk in bytes.chunks(3000) {
+            writer.write(Bytes::copy_from_slice(chunk)).await.unwrap();
+        }
+        (blob, writer)
+    };
+    let bytes = numbered(100_000);
+    for (held, files) in [(0, 0), (FOR_WRITERS - 1000, 1)] {
+        let others = store.0.held_for_writers.take(held).unwrap();
+        let (blob, writer) = written(&bytes).await;
+        assert_eq!(fs::read_dir(&tmp).unwrap().count(), files);
+        writer.finish().await.unwrap();
+        assert!(get(&store, &blob, bytes.len()).await == bytes);
+        drop(others);
+    }
+    // What is tiny never does, and nothing is counted once it is written.
+    let others = store.0.held_for_writers.take(FOR_WRITERS).unwrap();
+    let (_, writer) = written(&bytes.slice(..4000)).await;
+    assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0);
+    writer.finish().await.unwrap();
+    drop(others);
+    assert!(store.0.held_for_writers.take(FOR_WRITERS).is_some());
+}
+
+#[tokio::test]
+async fn files_are_kept_open_for_so_many_clients_only() {
+    let (_dir, store) = slash();
+    let bytes = numbered(1 << 20);
+    let blob = named("large", Some(Version::random()));
+    suite::put(&store, &blob, &bytes, 100_000).await;
+    store.limit_open_files(1);
+    let busy = |error: Error| matches!(error, Error::Unavailable { .. });
+    let size = bytes.len() as u64;
+    let first = store.read(&blob, size, 0..size).await.unwrap();
+    assert!(busy(store.read(&blob, size, 0..size).await.unwrap_err()));
+    // What is small needs no file for longer than it is read.
+    assert!(suite::get(&store, &blob, size, 0..1000).await.unwrap() == bytes[..1000]);
+    let attributes = BlobAttributes::default();
+    let mut writer = store.writer(&named("new", Some(Version::random())), &attributes, None);
+    assert!(busy(writer.write(bytes.clone()).await.unwrap_err()));
+    assert!(writer.write(bytes.slice(..1)).await.is_err(), "a failed writer stays failed");
+    drop(first);
+    let mut writer = store.writer(&named("new", Some(Version::random())), &attributes, None);
+    writer.write(bytes.clone()).await.unwrap();
+    assert!(busy(store.read(&blob, size, 0..size).await.unwrap_err()));
+    writer.finish().await.unwrap();
+    assert!(store.read(&blob, size, 0..size).await.is_ok());
+}

@@ -2,8 +2,10 @@
 //!
 //! What is small stays in memory, and everything is done in one visit to a blocking thread at the
 //! end. What is larger goes to a temporary file from the moment that it gets larger; each chunk is
-//! written while the next is on its way.
+//! written while the next is on its way. Where very many uploads keep something in memory, a small
+//! one goes to a file as well.
 
+use super::budget::Held;
 use super::folders::Target;
 use super::sys::failed;
 use super::temp::Temp;
@@ -24,11 +26,15 @@ pub(super) struct FileWriter {
 }
 
 enum State {
-    Small(Vec<u8>),
+    /// What was written so far, and what of it counts.
+    Small(Vec<u8>, Option<Held>),
     /// The last write, running or done.
-    Large(JoinHandle<Result<Temp, Error>>),
+    Large(JoinHandle<Result<Temp, Error>>, Held),
     Failed,
 }
+
+/// So much of every upload stays in memory uncounted: even of 10,000 of them it is little.
+const TINY: usize = 4 << 10;
 
 impl FileWriter {
     pub(super) fn new(
@@ -36,7 +42,7 @@ impl FileWriter {
         target: Result<Target, &'static str>,
         attributes: BlobAttributes,
     ) -> Self {
-        Self { store, target, attributes, state: State::Small(Vec::new()) }
+        Self { store, target, attributes, state: State::Small(Vec::new(), None) }
     }
 
     /// Ends the writing: the returned closure, to be run on a blocking thread, gives the synced
@@ -48,8 +54,8 @@ impl FileWriter {
         let Self { store, target, attributes, state } = self;
         let target = target.map_err(Error::UnsupportedKey)?;
         let (buffered, temp) = match state {
-            State::Small(buffered) => (buffered, None),
-            State::Large(last) => (Vec::new(), Some(join(last).await?)),
+            State::Small(buffered, _) => (buffered, None),
+            State::Large(last, _) => (Vec::new(), Some(join(last).await?)),
             State::Failed => return Err(failed("writing a file")(Errno::CANCELED)),
         };
         let seal = move || {
@@ -78,29 +84,33 @@ impl BlobWriter for FileWriter {
         if let Err(reason) = self.target {
             return Err(Error::UnsupportedKey(reason));
         }
-        if let State::Small(buffered) = &mut self.state
-            && buffered.len() + chunk.len() <= SMALL
+        if let State::Small(buffered, held) = &mut self.state
+            && fits(&self.store, buffered.len(), held, chunk.len())
         {
             buffered.extend_from_slice(&chunk);
             return Ok(());
         }
         // Should this future be dropped half way, the writer stays failed.
         self.state = match std::mem::replace(&mut self.state, State::Failed) {
-            State::Small(buffered) => {
+            State::Small(buffered, held) => {
+                let open = self.store.hold_open_file()?;
                 let store = Arc::clone(&self.store);
-                State::Large(tokio::task::spawn_blocking(move || {
+                let begin = move || {
                     let mut temp = Temp::create(&store)?;
                     temp.append(&buffered)?;
                     temp.append(&chunk)?;
+                    drop(held);
                     Ok(temp)
-                }))
+                };
+                State::Large(tokio::task::spawn_blocking(begin), open)
             }
-            State::Large(last) => {
+            State::Large(last, open) => {
                 let mut temp = join(last).await?;
-                State::Large(tokio::task::spawn_blocking(move || {
+                let go_on = move || {
                     temp.append(&chunk)?;
                     Ok(temp)
-                }))
+                };
+                State::Large(tokio::task::spawn_blocking(go_on), open)
             }
             State::Failed => return Err(failed("writing a file")(Errno::CANCELED)),
         };
@@ -118,6 +128,25 @@ impl BlobWriter for FileWriter {
         let (target, seal) = self.end(Some(etag.to_owned())).await?;
         let temp = blocking(seal).await?;
         Ok(Box::new(Staged { store, temp, target }))
+    }
+}
+
+/// Whether `more` bytes may stay in memory beside the `length` that do, of which `held` counts.
+fn fits(store: &Inner, length: usize, held: &mut Option<Held>, more: usize) -> bool {
+    let after = length + more;
+    if after <= TINY {
+        return true;
+    }
+    if after > SMALL {
+        return false;
+    }
+    let counted = after - TINY;
+    match held {
+        Some(held) => held.grow(counted - held.amount()),
+        None => {
+            *held = store.held_for_writers.take(counted);
+            held.is_some()
+        }
     }
 }
 

@@ -92,6 +92,8 @@ pub(super) struct GuardedStream<S> {
     read_timer: Timer,
     write_timer: Timer,
     write_blocked_since: Option<Instant>,
+    /// When the client last took something that it had let wait.
+    unblocked: Option<Instant>,
     linger: Linger,
 }
 
@@ -128,6 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
             read_timer: Timer::default(),
             write_timer: Timer::default(),
             write_blocked_since: None,
+            unblocked: None,
             linger: Linger::NotBegun,
         }
     }
@@ -159,14 +162,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
 
     /// When the peer must have sent something, if it must.
     fn read_deadline(&self) -> Option<Instant> {
-        if self.exchange.is_busy() {
+        // The end of an answer may wait for its client long after the request was done with.
+        if self.exchange.is_busy() || self.write_blocked_since.is_some() {
             return None;
         }
         match (self.guard.phase(), self.head_since) {
             (Phase::Body, _) => None,
             (Phase::Head, Some(since)) => Some(since + self.limits.header),
             _ => Some(match self.exchange.idle_since() {
-                Some(since) => since + self.limits.keep_alive,
+                Some(since) => {
+                    self.unblocked.map_or(since, |at| at.max(since)) + self.limits.keep_alive
+                }
                 None => self.exchange.opened + self.limits.header,
             }),
         }
@@ -191,7 +197,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.write_blocked_since = None;
+            if self.write_blocked_since.take().is_some() {
+                self.unblocked = Some(Instant::now());
+            }
             return written;
         }
         let since = *self.write_blocked_since.get_or_insert_with(Instant::now);

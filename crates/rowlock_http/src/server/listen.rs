@@ -8,6 +8,8 @@ use super::settings::ServerSettings;
 
 const BACKLOG: i32 = 1024;
 const MOST_FILES: u64 = 1024 * 1024;
+/// The most files that stay aside for the database, the log and whatever is open for a moment.
+const OTHER_FILES: u64 = 1024;
 
 /// Why the server cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -42,15 +44,39 @@ fn advice(source: &io::Error) -> &'static str {
 #[derive(Debug)]
 pub struct Listeners {
     pub(super) sockets: Vec<TcpListener>,
-    /// How many connections the limit of open files has room for.
-    pub(super) room: usize,
+    shares: FileShares,
     addresses: Vec<SocketAddr>,
+}
+
+/// How the files that this process may have open are shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileShares {
+    /// How many connections are served at once.
+    pub connections: usize,
+    /// How many files may stay open for as long as a client takes to read or write one.
+    pub blobs: usize,
+}
+
+impl FileShares {
+    /// Shares out `limit` files where `wanted` connections are wanted: two thirds for them at the
+    /// most, and whatever they leave for what they read and write.
+    fn of(limit: u64, wanted: usize) -> Self {
+        let free = limit - OTHER_FILES.min(limit / 8);
+        let free = usize::try_from(free).unwrap_or(usize::MAX);
+        let connections = wanted.min(free / 3 * 2);
+        Self { connections, blobs: free - connections }
+    }
 }
 
 impl Listeners {
     /// The addresses listened on, with their real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// How many connections and files there is room for.
+    pub fn shares(&self) -> FileShares {
+        self.shares
     }
 }
 
@@ -60,10 +86,12 @@ impl Listeners {
 /// # Errors
 /// When an address is taken or not ours, or none is left.
 pub fn bind(settings: &ServerSettings) -> Result<Listeners, BindError> {
-    // Each connection may hold a blob open as well.
-    let room = usize::try_from(raise_file_limit() / 2).unwrap_or(usize::MAX);
-    if room < settings.max_connections {
-        tracing::warn!(connections = room, "the limit of open files is low: fewer connections");
+    let shares = FileShares::of(raise_file_limit(), settings.max_connections);
+    if shares.connections < settings.max_connections {
+        tracing::warn!(
+            connections = shares.connections,
+            "the limit of open files (ulimit -n) is low: fewer connections are served at once"
+        );
     }
     let mut sockets = Vec::new();
     let mut addresses: Vec<SocketAddr> = Vec::new();
@@ -89,7 +117,7 @@ pub fn bind(settings: &ServerSettings) -> Result<Listeners, BindError> {
     if sockets.is_empty() {
         return Err(skipped.unwrap_or(BindError::NoAddress));
     }
-    Ok(Listeners { sockets, room, addresses })
+    Ok(Listeners { sockets, shares, addresses })
 }
 
 fn listen(address: SocketAddr, only_v6: bool) -> io::Result<(TcpListener, SocketAddr)> {
@@ -117,7 +145,13 @@ pub fn raise_file_limit() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let current = limit.current.unwrap_or(MOST_FILES);
-    let wanted = limit.maximum.unwrap_or(MOST_FILES).min(MOST_FILES);
+    let maximum = limit.maximum.unwrap_or(MOST_FILES);
+    // What the system has set as the maximum may be raised by a privileged process alone.
+    let beyond = Rlimit { current: Some(MOST_FILES), maximum: Some(MOST_FILES) };
+    if maximum < MOST_FILES && setrlimit(Resource::Nofile, beyond).is_ok() {
+        return MOST_FILES;
+    }
+    let wanted = maximum.min(MOST_FILES);
     if wanted <= current {
         return current;
     }
@@ -128,5 +162,24 @@ pub fn raise_file_limit() -> u64 {
             tracing::warn!(%error, limit = current, "cannot raise the limit of open files");
             current
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_shared_out() {
+        let of = |limit, wanted| {
+            let FileShares { connections, blobs } = FileShares::of(limit, wanted);
+            assert!((connections + blobs) as u64 <= limit);
+            (connections, blobs)
+        };
+        assert_eq!(of(1024 * 1024, 16_384), (16_384, 1_031_168));
+        assert_eq!(of(20_000, 16_384), (12_650, 6326));
+        assert_eq!(of(1024, 16_384), (596, 300));
+        assert_eq!(of(1024, 10), (10, 886));
+        assert_eq!(of(0, 10), (0, 0));
     }
 }

@@ -7,7 +7,8 @@ pub struct ServerSettings {
     /// Addresses to listen on. Port 0 takes a free port; further addresses with port 0 then take
     /// the same one.
     pub listen: Vec<SocketAddr>,
-    /// How many connections are served at once; more wait in the kernel's queue.
+    /// How many connections are served at once, where the limit of open files has room for them
+    /// (`SERVER_MAX_CONNECTIONS`); more wait in the kernel's queue.
     pub max_connections: usize,
     /// How long a request's head may take, from its first byte to its last
     /// (`SERVER_HEADERS_TIMEOUT`).
@@ -30,7 +31,7 @@ impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
-            max_connections: 8192,
+            max_connections: 16_384,
             header_timeout: Duration::from_secs(65),
             keep_alive_timeout: Duration::from_secs(61),
             body_idle_timeout: Duration::from_secs(60),

@@ -87,6 +87,20 @@ async fn a_client_that_takes_nothing_is_cut() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_the_end_slowly_is_not_idle() {
+    let settings = ServerSettings { keep_alive_timeout: SHORT, ..ServerSettings::default() };
+    let (server, _) = server(settings);
+    let mut client = server.connect().await;
+    client.send(b"GET /big HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    // Its handler and its body are done with; the bytes wait.
+    tokio::time::sleep(SHORT * 3).await;
+    assert_eq!(client.answer().await.1.len(), 8 * 1024 * 1024);
+    client.send(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!(status(&client.answer().await.0), 200);
+    assert_eq!(client.read_to_end().await, "");
+}
+
+#[tokio::test]
 async fn a_hundred_megabytes_refused_are_answered_before_they_are_sent() {
     let (server, _) = server(ServerSettings::default());
     for framing in ["Content-Length: 104857600", "Transfer-Encoding: chunked"] {
