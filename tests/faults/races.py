@@ -122,7 +122,10 @@ def completing(racers, label):
 
 def leftovers(server, db):
     """Blobs that no row names, once the worker is through; rows whose blob is missing."""
-    blobs = {path for path in server.blobs() if not path.startswith('multiparts/')}
+    try:
+        blobs = {path for path in server.blobs() if not path.startswith('multiparts/')}
+    except FileNotFoundError as gone:   # the worker is at it
+        return {str(gone)}
     rows = {f'stub/stub/{bucket}/{name}/{version}' for bucket, name, version in db.run('select bucket_id, name, version from storage.objects')}
     return blobs ^ rows
 
