@@ -153,9 +153,27 @@ fn connector(url: String, root_cert: Option<&str>) -> Connector {
     Connector::new(&settings).unwrap()
 }
 
-/// Whether the connection that comes about is inside TLS.
+/// Whether the connection that comes about is inside TLS. One without the driver must come about,
+/// or be refused, in the same way.
 async fn secured(url: String, root_cert: Option<&str>) -> Result<bool, ConnectError> {
-    let (client, _driver) = connector(url, root_cert).connect().await?;
+    let connector = connector(url, root_cert);
+    let raw = connector.connect_raw().await;
+    let opened = connector.connect().await;
+    let (client, _driver) = match (opened, raw) {
+        (Ok(opened), Ok(Some(_raw))) => {
+            // Ours and the other, which is still open.
+            let both = "SELECT count(*), count(DISTINCT ssl) FROM pg_stat_ssl
+                        JOIN pg_stat_activity USING (pid) WHERE backend_type = 'client backend'";
+            let both = opened.0.query_one(both, &[]).await.unwrap();
+            assert_eq!((both.get::<_, i64>(0), both.get::<_, i64>(1)), (2, 1));
+            opened
+        }
+        (Err(error), Err(raw)) => {
+            assert_eq!(std::mem::discriminant(&error), std::mem::discriminant(&raw), "{raw}");
+            return Err(error);
+        }
+        (opened, raw) => panic!("with the driver {:?}, without {raw:?}", opened.map(|_| ())),
+    };
     let statement = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     Ok(client.query_one(statement, &[]).await.unwrap().get(0))
 }
