@@ -1,5 +1,5 @@
 use crate::task::detached;
-use crate::{Context, Error, Storage};
+use crate::{Context, Error, MissingRight, Storage};
 use rowlock_catalog::{BucketRow, CreateBucketOutcome, DeleteBucketOutcome};
 use rowlock_types::BucketName;
 use time::OffsetDateTime;
@@ -82,7 +82,8 @@ impl Storage {
                 self.head_bucket(ctx, name).await.and(Err(Error::BucketNotEmpty))
             }
             DeleteBucketOutcome::Denied => {
-                self.head_bucket(ctx, name).await.and(Err(Error::AccessDenied))
+                let refused = Error::AccessDenied(MissingRight::DeleteBucket);
+                self.head_bucket(ctx, name).await.and(Err(refused))
             }
         }
     }

@@ -1,3 +1,4 @@
+use crate::MissingRight;
 use rowlock_types::InvalidObjectKey;
 use std::fmt;
 
@@ -20,8 +21,8 @@ pub enum Error {
         owned: bool,
     },
     /// The caller may see it, but not do this to it.
-    #[error("access denied")]
-    AccessDenied,
+    #[error("access denied: {0}")]
+    AccessDenied(MissingRight),
     /// The bucket still holds objects.
     #[error("the bucket is not empty")]
     BucketNotEmpty,

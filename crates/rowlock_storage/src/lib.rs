@@ -26,6 +26,7 @@ mod place;
 mod read;
 mod receive;
 mod remove;
+mod right;
 mod scrub;
 mod search;
 mod settings;
@@ -57,6 +58,7 @@ pub use multipart::{
 pub use open::{Access, OpenedObject};
 pub use read::{FOLDER_PLACEHOLDER, Object};
 pub use receive::{Expected, TrailerChecks, UploadStream};
+pub use right::MissingRight;
 pub use rowlock_blobs::BlobBody;
 pub use rowlock_catalog::{BucketChanges, BucketDetails, BucketFilter, BucketOrder};
 pub use rowlock_catalog::{Error as CatalogError, SqlState};

@@ -3,7 +3,7 @@
 use crate::commit::UNKNOWN_PATIENCE;
 use crate::task::detached;
 use crate::upload::iso;
-use crate::{Context, Error, Storage};
+use crate::{Context, Error, MissingRight, Storage};
 use rowlock_blobs::{BlobAttributes, BlobKey};
 use rowlock_catalog::{Error as CatalogError, MoveSource, MoveVerdict};
 use rowlock_types::{BucketName, KeyRules, ObjectKey, Version};
@@ -72,7 +72,7 @@ impl Storage {
         match verdict {
             MoveVerdict::Allowed => Ok(source),
             MoveVerdict::Invisible => Err(Error::NoSuchKey),
-            MoveVerdict::NotChangeable => Err(Error::AccessDenied),
+            MoveVerdict::NotChangeable => Err(Error::AccessDenied(MissingRight::UpdateObject)),
             MoveVerdict::Refused(error) => Err(error.into()),
         }
     }

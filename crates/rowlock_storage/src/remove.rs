@@ -1,4 +1,4 @@
-use crate::{Context, Error, Storage};
+use crate::{Context, Error, MissingRight, Storage};
 use rowlock_catalog::FullRow;
 use rowlock_types::BucketName;
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ impl Storage {
         } else if removed.existing.is_empty() {
             Err(Error::NoSuchKey)
         } else {
-            Err(Error::AccessDenied)
+            Err(Error::AccessDenied(MissingRight::DeleteObject))
         }
     }
 

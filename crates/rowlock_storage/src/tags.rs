@@ -1,4 +1,4 @@
-use crate::{Context, Error, Storage};
+use crate::{Context, Error, MissingRight, Storage};
 use rowlock_catalog::BucketTagsOutcome;
 use rowlock_types::{BucketName, ObjectKey};
 
@@ -24,7 +24,7 @@ impl Storage {
         if self.catalog.set_object_tags(&ctx.scope(), bucket, key, tags).await? {
             Ok(())
         } else {
-            Err(Error::AccessDenied)
+            Err(Error::AccessDenied(MissingRight::UpdateObject))
         }
     }
 
@@ -57,7 +57,7 @@ impl Storage {
             BucketTagsOutcome::NoBucket => Err(Error::NoSuchBucket),
             // Whether it exists is told only to those who may see it.
             BucketTagsOutcome::Denied => match self.head_bucket(ctx, bucket).await {
-                Ok(_) => Err(Error::AccessDenied),
+                Ok(_) => Err(Error::AccessDenied(MissingRight::UpdateBucket)),
                 Err(error) => Err(error),
             },
         }

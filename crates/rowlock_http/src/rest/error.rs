@@ -189,7 +189,7 @@ impl From<StorageError> for RestError {
             StorageError::NoSuchKey => Self::no_such_key(),
             StorageError::NoSuchUpload => Self::new(404, "NoSuchUpload", "Upload not found"),
             StorageError::BucketAlreadyExists { .. } => Self::duplicate("BucketAlreadyExists"),
-            StorageError::AccessDenied => Self::access_denied("Access denied"),
+            StorageError::AccessDenied(_) => Self::access_denied("Access denied"),
             StorageError::BucketNotEmpty => {
                 Self::new(409, "ResourceNotEmpty", "The bucket you tried to delete is not empty")
             }

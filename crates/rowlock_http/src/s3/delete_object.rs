@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use rowlock_storage::DeleteOutcome;
+use rowlock_storage::{DeleteOutcome, Error as StorageError, MissingRight};
 
 use super::S3Service;
 use super::conditions;
@@ -20,6 +20,8 @@ pub(crate) async fn handle(s3: &S3Service, request: &S3Request) -> Result<Respon
     };
     match outcome {
         DeleteOutcome::Deleted => Ok(empty(StatusCode::NO_CONTENT)),
-        DeleteOutcome::AccessDenied => Err(S3Error::access_denied("Access Denied")),
+        DeleteOutcome::AccessDenied => {
+            Err(StorageError::AccessDenied(MissingRight::DeleteObject).into())
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::Response;
-use rowlock_storage::{DeleteCondition, DeleteOutcome};
+use rowlock_storage::{DeleteCondition, DeleteOutcome, MissingRight};
 use rowlock_types::{KeyRules, ObjectKey};
 
 use super::S3Service;
@@ -53,7 +53,10 @@ type Outcome = Result<(), (&'static str, String)>;
 fn judge(outcome: DeleteOutcome) -> Outcome {
     match outcome {
         DeleteOutcome::Deleted => Ok(()),
-        DeleteOutcome::AccessDenied => Err((code::ACCESS_DENIED.0, "Access Denied".to_owned())),
+        DeleteOutcome::AccessDenied => {
+            let right = MissingRight::DeleteObject;
+            Err((code::ACCESS_DENIED.0, format!("Access Denied: {right}")))
+        }
     }
 }
 
@@ -152,7 +155,7 @@ mod tests {
         let text = render(&delete, &outcomes).finish();
         for part in [
             "<Deleted><Key>a</Key></Deleted>",
-            "<Error><Key> b </Key><VersionId>null</VersionId><Code>AccessDenied</Code><Message>Access Denied</Message></Error>",
+            "<Error><Key> b </Key><VersionId>null</VersionId><Code>AccessDenied</Code><Message>Access Denied: no policy for DELETE on storage.objects lets you delete this object</Message></Error>",
             "<Error><Key>c</Key><VersionId>7</VersionId><Code>NoSuchVersion</Code>",
             "<Error><Key>../x</Key><Code>InvalidKey</Code>",
             "<Error><Key>d</Key><Code>NotImplemented</Code>",

@@ -11,6 +11,7 @@ use rowlock_types::{InvalidBucketName, InvalidObjectKey};
 use super::body_fault::BodyFault;
 use super::request::S3Request;
 use super::response::Ids;
+use super::row_refusal::row_refusal;
 use super::xml::Xml;
 
 /// The content type of every XML answer.
@@ -306,7 +307,7 @@ impl From<StorageError> for S3Error {
             StorageError::BucketAlreadyExists { owned: false } => {
                 Self::new(code::BUCKET_ALREADY_EXISTS, "The resource already exists")
             }
-            StorageError::AccessDenied => Self::access_denied("Access Denied"),
+            StorageError::AccessDenied(right) => Self::access_denied(format!("Access Denied: {right}")),
             StorageError::BucketNotEmpty => {
                 Self::new(code::BUCKET_NOT_EMPTY, "The bucket you tried to delete is not empty")
             }
@@ -383,7 +384,7 @@ fn too_large(limit: SizeLimit, size: Option<u64>) -> S3Error {
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn of_catalog(error: CatalogError) -> S3Error {
     if error.is_row_security() {
-        return S3Error::access_denied("new row violates row-level security policy");
+        return S3Error::access_denied(row_refusal(&error));
     }
     let CatalogError::Database { state, message, detail, .. } = &error else {
         return match &error {
@@ -531,6 +532,13 @@ mod tests {
         let text = document(Some(11));
         assert!(text.contains("<Code>EntityTooLarge</Code><Message>Your proposed upload exceeds the maximum allowed size: objects of this bucket have at most 10 bytes</Message><ProposedSize>11</ProposedSize><MaxSizeAllowed>10</MaxSizeAllowed>"), "{text}");
         assert!(!document(None).contains("ProposedSize"));
+    }
+
+    #[test]
+    fn refusals_name_rights_and_tables() {
+        let denied = rowlock_storage::MissingRight::UpdateBucket;
+        let text = S3Error::from(StorageError::AccessDenied(denied)).document("/b", &ids());
+        assert!(text.contains("<Message>Access Denied: no policy for UPDATE on storage.buckets lets you change this bucket</Message>"), "{text}");
     }
 
     #[test]

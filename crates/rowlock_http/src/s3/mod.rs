@@ -41,6 +41,7 @@ mod range;
 mod request;
 mod response;
 mod router;
+mod row_refusal;
 mod sub_resource;
 mod tagging;
 mod tags;

@@ -16,7 +16,7 @@ pub(crate) async fn handle(
     match rest.storage().delete_bucket(&request.context(), &request.bucket()?).await {
         Ok(()) => response::message("Successfully deleted"),
         // A bucket that the caller may not delete looks like none, as the reference has it.
-        Err(Error::AccessDenied) => Err(RestError::no_such_bucket()),
+        Err(Error::AccessDenied(_)) => Err(RestError::no_such_bucket()),
         Err(error) => Err(error.into()),
     }
 }

@@ -27,10 +27,9 @@ pub(crate) async fn handle(
     let moved = rest.storage().move_object(&request.context(), asked).await;
     moved.map_err(|error| match error {
         // The caller sees the object, so this tells nothing but what to do.
-        StorageError::AccessDenied => RestError::access_denied(
-            "a move needs the UPDATE right on storage.objects, and no policy for UPDATE lets you \
-             change this object",
-        ),
+        StorageError::AccessDenied(right) => {
+            RestError::access_denied(format!("a move changes the object's row: {right}"))
+        }
         other => places::refusal(other),
     })?;
     response::message("Successfully moved")
