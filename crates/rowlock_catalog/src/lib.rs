@@ -41,9 +41,9 @@ pub use multipart::{
 };
 pub use objects::{
     BucketLimits, CommitOutcome, CommitRequest, CompletedUpload, DeleteIfOutcome, DeletedRows,
-    EmptyJob, EmptyStep, ExistingObject, ExpectedRow, FullRow, MoveRequest, MoveSource,
-    MoveVerdict, ObjectRow, Permit, PermitRequest, ReadAs, ReadOutcome, ReadRow, RemovedRows,
-    RowCondition, object_lock_key,
+    EmptyJob, EmptyStep, ExistingObject, ExpectedRow, FullRow, MoveOutcome, MoveRequest,
+    MoveSource, MoveVerdict, ObjectRow, Permit, PermitRequest, ReadAs, ReadOutcome, ReadRow,
+    RemovedRows, RowCondition, object_lock_key,
 };
 pub use outbox::{LiveRow, OutboxKind, OutboxRow};
 pub use pending::PendingWrite;

@@ -1,11 +1,12 @@
 //! Moves: the blob is copied to its new place under a new version, then the row points there.
 
 use crate::commit::UNKNOWN_PATIENCE;
+use crate::ledger;
 use crate::task::detached;
 use crate::upload::iso;
 use crate::{Context, Error, MissingRight, Storage};
 use rowlock_blobs::{BlobAttributes, BlobKey};
-use rowlock_catalog::{Error as CatalogError, MoveSource, MoveVerdict};
+use rowlock_catalog::{Error as CatalogError, MoveOutcome, MoveSource, MoveVerdict, PendingWrite};
 use rowlock_types::{BucketName, KeyRules, ObjectKey, Version};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -104,17 +105,21 @@ impl Storage {
         };
         let begun = self.begin_write(&blob).await?;
         self.blobs.copy(&from, size, &blob, &attributes).await?;
-        begun.strike_out().await?;
+        begun.goes_to_commit();
+        let name = self.blobs.writes_in_place().then(|| ledger::name(&blob));
+        let pending = name.as_deref();
+        let pending = pending.map(|blob| PendingWrite { blob, process: self.process });
         let version = version.to_string();
         let at = iso(OffsetDateTime::now_utc());
         let grace = self.settings.blob_grace;
         let moved = self
             .catalog
-            .commit_move(&ctx.scope(), &of(request, &version), source, &at, grace)
+            .commit_move(&ctx.scope(), &of(request, &version), source, pending, &at, grace)
             .await;
         let (answer, patience) = match moved {
-            Ok(true) => return Ok(true),
-            Ok(false) => (Ok(false), Duration::ZERO),
+            Ok(MoveOutcome::Moved) => return Ok(true),
+            Ok(MoveOutcome::Changed) => (Ok(false), Duration::ZERO),
+            Ok(MoveOutcome::TakenOver) => (Err(ledger::taken_over()), Duration::ZERO),
             Err(CatalogError::CommitUnknown) => match self.was_moved(request, &version).await {
                 Some(true) => return Ok(true),
                 // The broken connection's backend may still be at work.

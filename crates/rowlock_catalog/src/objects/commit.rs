@@ -1,5 +1,5 @@
 use super::full::FullRow;
-use super::opening::{Opening, is_taken_over};
+use super::opening::{Opening, WRITTEN, divides, is_taken_over};
 use super::permit::{PROBE, owner_uuid};
 use super::write::{INSERT, INSERT_ROW, UPSERT, UPSERT_EXPECTED, UPSERT_EXPECTED_ROW, UPSERT_ROW};
 use crate::catalog::{Catalog, own_sql};
@@ -304,18 +304,41 @@ impl Catalog {
             (false, true) => UPSERT_ROW,
         };
         let upsert = session.ready(sql, &service.caller.role, &types).await?;
+        // A note that this trip ended would be missing to the next one.
+        let noted = expecting && request.pending.is_some();
+        let check_params = [params[0].clone(), params[1].clone(), params[4].clone()];
+        let texts = [Type::TEXT, Type::TEXT, Type::TEXT];
+        let check = if noted {
+            Some(session.ready(WRITTEN, &service.caller.role, &texts).await?)
+        } else {
+            None
+        };
+        let checking = async {
+            match &check {
+                Some(check) => session.send(check, &check_params).await.map(drop),
+                None => Ok(()),
+            }
+        };
         let scope_values = scope_params.params();
         let lock_params = opening.params();
-        let (begin, locked, queued, scoped, written, commit) = futures_util::join!(
+        let (begin, locked, queued, scoped, written, checked, commit) = futures_util::join!(
             session.simple("BEGIN"),
             session.send(&lock, &lock_params),
             session.send(&outbox, &outbox_params),
             session.send(&scoped, &scope_values),
             session.send(&upsert, &params),
+            checking,
             session.simple("COMMIT"),
         );
         let written: Result<Vec<Row>, Error> =
             begin.and(locked).and(queued).and(scoped).and(written);
+        if noted
+            && written.as_ref().is_ok_and(Vec::is_empty)
+            && checked.as_ref().is_err_and(divides)
+        {
+            return Ok(None);
+        }
+        let written = written.and_then(|rows| checked.map(|()| rows));
         match settled(written, commit)?.first() {
             Some(row) => Ok(Some(committed(row, request)?)),
             None if expecting => Ok(None),

@@ -22,7 +22,7 @@ pub use full::FullRow;
 pub(crate) use permit::owner_uuid;
 pub use permit::{BucketLimits, ExistingObject, Permit, PermitRequest};
 pub use read::{ReadAs, ReadOutcome, ReadRow};
-pub use relocate::{MoveRequest, MoveSource, MoveVerdict};
+pub use relocate::{MoveOutcome, MoveRequest, MoveSource, MoveVerdict};
 pub use remove::RemovedRows;
 
 /// The advisory lock key of an object, shared with the reference: a 32-bit hash over the UTF-16

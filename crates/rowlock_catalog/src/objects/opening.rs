@@ -52,8 +52,19 @@ impl<'a> Opening<'a> {
     }
 }
 
+/// Divides by zero where no row names the new version: the transaction, and with it the end of the
+/// write's note, comes to nothing.
+pub(super) const WRITTEN: &str = "\
+    SELECT 1 / (SELECT count(*) FROM storage.objects
+                WHERE bucket_id = $1 AND name = $2 AND version = $3)";
+
 /// Whether a failed commit failed since its note is gone.
 pub(super) fn is_taken_over(error: &Error, request: &CommitRequest<'_>) -> bool {
+    request.pending.is_some() && divides(error)
+}
+
+/// Whether a statement divided by zero that was meant to.
+pub(super) fn divides(error: &Error) -> bool {
     let ours = !matches!(error, Error::Database { in_user_code: true, .. });
-    request.pending.is_some() && ours && error.is(&SqlState::DIVISION_BY_ZERO)
+    ours && error.is(&SqlState::DIVISION_BY_ZERO)
 }

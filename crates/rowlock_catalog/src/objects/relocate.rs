@@ -1,9 +1,11 @@
 //! Moves: a row gets another name, and its blob another place.
 
 use super::find::ObjectRow;
+use super::opening::{WRITTEN, divides};
 use super::{object_lock_key, owner_uuid};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, own_sql};
 use crate::error::Error;
+use crate::pending::PendingWrite;
 use crate::scope::Scope;
 use crate::session::Param;
 use rowlock_types::Role;
@@ -49,6 +51,17 @@ pub enum MoveVerdict {
     NotChangeable,
     /// The database refused the change: a policy on the new row, a row at the target, …
     Refused(Error),
+}
+
+/// What became of a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MoveOutcome {
+    /// The row is at its new place.
+    Moved,
+    /// The row is not the one that was found any more; it is unchanged.
+    Changed,
+    /// Another process has taken over the write of the blob.
+    TakenOver,
 }
 
 /// The source as the service role sees it, and whether it could go where it shall.
@@ -166,8 +179,9 @@ impl Catalog {
         Ok(Some((source, verdict)))
     }
 
-    /// Moves the row: the target's lock, an outbox row for the blob that stays behind, the change,
-    /// in one trip. False when the row is not the one that was found any more; it is unchanged.
+    /// Moves the row: the target's lock, the end of the new blob's note where its store needs one,
+    /// an outbox row for the blob that stays behind, the change, in one trip. All of it comes
+    /// about, or nothing.
     ///
     /// # Errors
     /// The database's; [`Error::CommitUnknown`] when the connection broke before the answer.
@@ -176,11 +190,28 @@ impl Catalog {
         scope: &Scope<'_>,
         request: &MoveRequest<'_>,
         source: &MoveSource,
+        pending: Option<PendingWrite<'_>>,
         last_modified: &str,
         grace: Duration,
-    ) -> Result<bool, Error> {
+    ) -> Result<MoveOutcome, Error> {
         self.check_role(scope)?;
-        self.retrying(|| self.move_in_one_trip(scope, request, source, last_modified, grace)).await
+        let work = || self.move_in_one_trip(scope, request, source, pending, last_modified, grace);
+        self.retrying(work).await
+    }
+
+    /// The locks of a move, and the end of its note; a note that is gone divides by zero.
+    fn move_opening(&self, noted: bool) -> &'static str {
+        if !noted {
+            return LOCK;
+        }
+        own_sql!(
+            self.own_schema(),
+            "WITH gone AS (DELETE FROM ",
+            "pending WHERE blob_key = $3 AND process = $4 RETURNING 1) \
+             SELECT set_config('lock_timeout', '5000ms', true), \
+             pg_advisory_xact_lock($1)::text, pg_advisory_xact_lock($2)::text, \
+             1 / (SELECT count(*) FROM gone)",
+        )
     }
 
     async fn move_in_one_trip(
@@ -188,9 +219,10 @@ impl Catalog {
         scope: &Scope<'_>,
         request: &MoveRequest<'_>,
         source: &MoveSource,
+        pending: Option<PendingWrite<'_>>,
         last_modified: &str,
         grace: Duration,
-    ) -> Result<bool, Error> {
+    ) -> Result<MoveOutcome, Error> {
         let service = self.as_service(scope);
         let service_role = service.caller.role.as_str();
         let target = object_lock_key(request.to_bucket, request.to_name);
@@ -203,7 +235,12 @@ impl Catalog {
         let version = source.row.version.as_deref();
         // Policies don't bind the service role: any state of the row is as good.
         let state = (!scope.caller.is_service).then_some(source.state.as_str());
-        let lock_params: [Param<'_>; 2] = [(&first, Type::INT8), (&second, Type::INT8)];
+        let mut lock_params: Vec<Param<'_>> = vec![(&first, Type::INT8), (&second, Type::INT8)];
+        if let Some(pending) = &pending {
+            lock_params.push((&pending.blob, Type::TEXT));
+            lock_params.push((&pending.process, Type::UUID));
+        }
+        let lock_types: Vec<Type> = lock_params.iter().map(|p| p.1.clone()).collect();
         let queue_params: [Param<'_>; 3] =
             [(&request.bucket, Type::TEXT), (&request.name, Type::TEXT), (&grace, Type::FLOAT8)];
         let params: [Param<'_>; 12] = [
@@ -225,26 +262,37 @@ impl Catalog {
         let session = self.session().await?;
         let scope_params = self.scope_params(&service);
         let scoped = self.scope_ready(&session, &scope_params).await?;
-        let lock = session.ready(LOCK, &nobody, &[Type::INT8, Type::INT8]).await?;
+        let opening = self.move_opening(pending.is_some());
+        let lock = session.ready(opening, &nobody, &lock_types).await?;
         let queue_types = [Type::TEXT, Type::TEXT, Type::FLOAT8];
         let queue = session.ready(self.outbox_insert(), &nobody, &queue_types).await?;
         let change = session.ready(MOVE, &service.caller.role, &types).await?;
+        let texts = [Type::TEXT, Type::TEXT, Type::TEXT];
+        let check = session.ready(WRITTEN, &service.caller.role, &texts).await?;
+        let check_params = [params[2].clone(), params[3].clone(), params[4].clone()];
         let scope_values = scope_params.params();
-        let (begin, locked, queued, scoped, moved, commit) = futures_util::join!(
+        let (begin, locked, queued, scoped, moved, checked, commit) = futures_util::join!(
             session.simple("BEGIN"),
             session.send(&lock, &lock_params),
             session.send(&queue, &queue_params),
             session.send(&scoped, &scope_values),
             session.send(&change, &params),
+            session.send(&check, &check_params),
             session.simple("COMMIT"),
         );
+        if pending.is_some() && locked.as_ref().is_err_and(divides) {
+            return Ok(MoveOutcome::TakenOver);
+        }
         let moved = begin.and(locked).and(queued).and(scoped).and(moved);
-        match (moved, commit) {
+        if moved.as_ref().is_ok_and(Vec::is_empty) && checked.as_ref().is_err_and(divides) {
+            return Ok(MoveOutcome::Changed);
+        }
+        match (moved.and(checked), commit) {
             (Err(Error::Unavailable(_)), _) | (Ok(_), Err(Error::Unavailable(_))) => {
                 Err(Error::CommitUnknown)
             }
             (Err(error), _) | (Ok(_), Err(error)) => Err(error),
-            (Ok(rows), Ok(())) => Ok(!rows.is_empty()),
+            (Ok(_), Ok(())) => Ok(MoveOutcome::Moved),
         }
     }
 }

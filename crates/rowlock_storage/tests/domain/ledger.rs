@@ -1,11 +1,13 @@
 //! Writes to a store without a rename: their notes, and what becomes of a dead process's.
 
 use crate::support::stores::{Hooked, Hooks};
-use crate::support::{Plan, Rig, body, connect, name_of, new_object, service, slow_body};
+use crate::support::{
+    ALICE, Plan, Rig, body, connect, name_of, new_object, service, slow_body, user,
+};
 use bytes::Bytes;
 use rowlock_blobs::BlobKey;
 use rowlock_catalog::Presence;
-use rowlock_storage::{Error, Expected, Uploaded, WriteCondition};
+use rowlock_storage::{Context, Error, Expected, MoveRequest, Uploaded, WriteCondition};
 use rowlock_types::{BucketName, Version};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,13 +28,14 @@ async fn notes(rig: &Rig) -> Vec<String> {
 /// An upload whose body comes only after `meanwhile`.
 async fn put_slowly(
     rig: &Rig,
+    ctx: &Context,
     bucket: &BucketName,
     name: &str,
     condition: WriteCondition,
     meanwhile: impl AsyncFnOnce(),
 ) -> Result<Uploaded, Error> {
     let new = rowlock_storage::NewObject { condition, ..new_object(bucket, name, 6) };
-    let upload = rig.storage.begin_upload(&service(), new).await.unwrap();
+    let upload = rig.storage.begin_upload(ctx, new).await.unwrap();
     let (send, chunks) = slow_body();
     send.send(Ok(Bytes::from_static(b"abc"))).unwrap();
     let receiving = tokio::spawn(upload.receive(chunks, Expected::default()));
@@ -47,7 +50,7 @@ async fn put_slowly(
 async fn a_write_is_noted_until_its_commit() {
     let (rig, _) = rig().await;
     let bucket = rig.bucket("b").await;
-    let version = put_slowly(&rig, &bucket, "a/ü", WriteCondition::None, async || {
+    let version = put_slowly(&rig, &service(), &bucket, "a/ü", WriteCondition::None, async || {
         assert!(notes(&rig).await[0].starts_with("b/a/ü/"));
     })
     .await
@@ -74,6 +77,7 @@ async fn a_write_is_noted_until_its_commit() {
 async fn whoever_was_taken_for_dead_commits_nothing() {
     let (rig, _) = rig().await;
     let bucket = rig.bucket("b").await;
+    rig.open_policy().await;
     let old = rig.put(&service(), &bucket, "there", b"before").await.unwrap();
     let steal = format!("UPDATE {} SET process = gen_random_uuid()", rig.own_table("pending"));
     // Each way that a commit takes.
@@ -83,15 +87,106 @@ async fn whoever_was_taken_for_dead_commits_nothing() {
         ("new", WriteCondition::Absent),
         ("there", WriteCondition::Matches(vec![old.etag.clone()])),
     ] {
-        let refused =
-            put_slowly(&rig, &bucket, name, condition, async || rig.sql(&steal).await).await;
-        assert_eq!(refused.as_ref().map_err(name_of).unwrap_err(), "Unavailable", "{name}");
-        rig.sql(&format!("DELETE FROM {}", rig.own_table("pending"))).await;
+        for ctx in [service(), user(ALICE)] {
+            let condition = condition.clone();
+            let meanwhile = async || rig.sql(&steal).await;
+            let refused = put_slowly(&rig, &ctx, &bucket, name, condition, meanwhile).await;
+            assert_eq!(refused.as_ref().map_err(name_of).unwrap_err(), "Unavailable", "{name}");
+            rig.sql(&format!("DELETE FROM {}", rig.own_table("pending"))).await;
+        }
     }
     assert_eq!(rig.row_files(&bucket).await, [format!("there/{}", old.version)].into());
     assert_eq!(rig.get(&service(), &bucket, "there").await.unwrap(), b"before");
     // Nothing was queued for deletion by a commit that did not come about.
     assert_eq!(rig.outbox_rows().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_row_that_came_in_between_is_asked_about_and_the_note_stays_until_then() {
+    let (rig, _) = rig().await;
+    let bucket = rig.bucket("b").await;
+    rig.open_policy().await;
+    rig.put(&user(ALICE), &bucket, "same", b"before").await.unwrap();
+    // An overwrite by a caller whom policies bind, and another one while its body comes.
+    let upload = rig.storage.begin_upload(&user(ALICE), new_object(&bucket, "same", 6)).await;
+    let (send, chunks) = slow_body();
+    send.send(Ok(Bytes::from_static(b"abc"))).unwrap();
+    let receiving = tokio::spawn(upload.unwrap().receive(chunks, Expected::default()));
+    assert!(crate::support::eventually(async || notes(&rig).await.len() == 1).await, "no note");
+    rig.put(&user(ALICE), &bucket, "same", b"meanwhile").await.unwrap();
+    send.send(Ok(Bytes::from_static(b"def"))).unwrap();
+    drop(send);
+    receiving.await.unwrap().unwrap();
+    assert_eq!(rig.get(&user(ALICE), &bucket, "same").await.unwrap(), b"abcdef");
+    assert_eq!(notes(&rig).await, Vec::<String>::new());
+}
+
+/// A rig whose first copy of a blob waits until this SQL was run; `{}` is the ledger's table.
+async fn rig_with_sql_during_a_copy(sql: &'static str) -> (Rig, Arc<Hooks>) {
+    let (rig, hooks) = rig().await;
+    let client = rig.db.connect(rig.db.superuser()).await;
+    let sql = sql.replace("{}", &rig.own_table("pending"));
+    let mut once = Some((client, sql));
+    *hooks.copied.lock() = Some(Box::new(move |_| {
+        let once = once.take();
+        Box::pin(async move {
+            if let Some((client, sql)) = once {
+                client.batch_execute(&sql).await.unwrap();
+            }
+        })
+    }));
+    (rig, hooks)
+}
+
+fn a_move(bucket: &BucketName) -> MoveRequest {
+    MoveRequest {
+        bucket: bucket.clone(),
+        name: "from".into(),
+        to_bucket: bucket.clone(),
+        to_key: crate::support::key("to"),
+    }
+}
+
+#[tokio::test]
+async fn a_moves_note_goes_with_its_commit() {
+    let keep = "CREATE TABLE seen AS SELECT blob_key FROM {}";
+    let (rig, _) = rig_with_sql_during_a_copy(keep).await;
+    let bucket = rig.bucket("b").await;
+    rig.put(&service(), &bucket, "from", b"x").await.unwrap();
+    rig.storage.move_object(&service(), a_move(&bucket)).await.unwrap();
+    assert!(rig.text("SELECT blob_key FROM seen").await.starts_with("b/to/"));
+    assert_eq!(notes(&rig).await, Vec::<String>::new());
+    rig.work_until("the old blob gone", async || {
+        rig.blob_files(&bucket) == rig.row_files(&bucket).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_move_that_was_taken_over_or_overtaken_leaves_row_and_note_as_they_are() {
+    let steal = "UPDATE {} SET process = gen_random_uuid()";
+    let (rig, _) = rig_with_sql_during_a_copy(steal).await;
+    let bucket = rig.bucket("b").await;
+    rig.put(&service(), &bucket, "from", b"x").await.unwrap();
+    let refused = rig.storage.move_object(&service(), a_move(&bucket)).await;
+    assert_eq!(refused.as_ref().map_err(name_of).unwrap_err(), "Unavailable");
+    assert_eq!(rig.text("SELECT name FROM storage.objects").await, "from");
+    assert_eq!(notes(&rig).await.len(), 1, "it is the other process's now");
+    assert_eq!(rig.outbox_rows().await, Vec::<String>::new());
+
+    let change = "UPDATE storage.objects SET owner_id = 'somebody else' WHERE name = 'from'";
+    let (rig, _) = rig_with_sql_during_a_copy(change).await;
+    let bucket = rig.bucket("b").await;
+    rig.open_policy().await;
+    rig.put(&user(ALICE), &bucket, "from", b"x").await.unwrap();
+    rig.storage.move_object(&user(ALICE), a_move(&bucket)).await.unwrap();
+    assert_eq!(rig.text("SELECT name FROM storage.objects").await, "to");
+    // The first copy was for nothing: its note stays until it is gone.
+    assert_eq!(notes(&rig).await.len(), 1);
+    rig.work_until("notes and blobs gone", async || {
+        notes(&rig).await.is_empty() && rig.blob_files(&bucket) == rig.row_files(&bucket).await
+    })
+    .await;
 }
 
 #[tokio::test]
