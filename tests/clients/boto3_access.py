@@ -148,9 +148,9 @@ def bucket_is_visible(s3):
 @case
 def session_tokens_that_are_none_are_refused(server):
     good = server.token(USER)
-    for token, why in (('x.y.z', 'garbage'), (good[:-3] + ('AAA' if good[-3:] != 'AAA' else 'BBB'), 'tampered'), ('', 'empty')):
+    for token, _why in (('x.y.z', 'garbage'), (good[:-3] + ('AAA' if good[-3:] != 'AAA' else 'BBB'), 'tampered'), ('', 'empty')):
         if token:
-            same(refused(lambda: client(server, token=token).list_objects_v2(Bucket=BUCKET))[1], 403, why)
+            refused(lambda: client(server, token=token).list_objects_v2(Bucket=BUCKET), 'InvalidToken', 400)
     # Signed with another secret than the anon key, or with the static secret: neither opens anything.
     refused(lambda: client(server, token=good, secret_key='wrong').list_buckets(), 'SignatureDoesNotMatch', 403)
     status = refused(lambda: client(server, token=good, access_key=server.access_key, secret_key=server.secret_key).get_object(Bucket=BUCKET, Key='one'))[1]
@@ -158,7 +158,7 @@ def session_tokens_that_are_none_are_refused(server):
     expired = server.command('token', '--role', 'authenticated', '--sub', USER, '--expires', '1s')
     import time
     time.sleep(2.1)
-    same(refused(lambda: client(server, token=expired).list_objects_v2(Bucket=BUCKET))[1], 403, 'expired')
+    refused(lambda: client(server, token=expired).list_objects_v2(Bucket=BUCKET), 'ExpiredToken', 400)
 
 
 @case

@@ -1,6 +1,7 @@
 """boto3: what S3 documents beyond objects and lists: sub-resources, checksums, parts by number, attributes, tags, conditional deletes."""
 import base64
 import hashlib
+import urllib.request
 import zlib
 
 
@@ -119,9 +120,6 @@ def checksums_are_kept_and_told(server):
         true(not [k for k in answer if k.startswith('Checksum')], 'nobody asked, or it does not fit a range')
     changed = s3.copy_object(Bucket=BUCKET, Key='sum', CopySource=f'{BUCKET}/sum', ChecksumAlgorithm='SHA256')
     same(changed['CopyObjectResult']['ChecksumSHA256'], sha256(DATA[:99_999]), 'a copy with another algorithm')
-    plain = client(server, request_checksum_calculation='when_required')
-    plain.put_object(Bucket=BUCKET, Key='sum-none', Body=b'x')
-    true(not [k for k in s3.head_object(Bucket=BUCKET, Key='sum-none', ChecksumMode='ENABLED') if k.startswith('Checksum')], 'none was sent, none is told')
 
 
 def upload(s3, key, more=None, **create):
@@ -131,6 +129,78 @@ def upload(s3, key, more=None, **create):
         answer = s3.upload_part(Bucket=BUCKET, Key=key, UploadId=begun['UploadId'], PartNumber=number, Body=part, **(more or {}))
         done.append({'PartNumber': number, **{k: v for k, v in answer.items() if k == 'ETag' or k.startswith('Checksum')}})
     return begun, done
+
+
+def crc64nvme(data):
+    """CRC-64/NVME as S3 writes it."""
+    table = []
+    for n in range(256):
+        for _ in range(8):
+            n = n >> 1 ^ (0x9A6C9329AC4BC9B5 if n & 1 else 0)
+        table.append(n)
+    crc = 0xFFFFFFFFFFFFFFFF
+    for byte in data:
+        crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
+    return base64.b64encode((crc ^ 0xFFFFFFFFFFFFFFFF).to_bytes(8, 'big')).decode()
+
+
+@case
+def without_a_word_it_is_crc64nvme(server):
+    s3, plain = client(server), client(server, request_checksum_calculation='when_required')
+    same(crc64nvme(b'123456789'), 'rosUhgp5mIg=', 'the check value of the algorithm')
+    for name, data in (('default', DATA[:99_999]), ('default-empty', b'')):
+        want = crc64nvme(data)
+        put = plain.put_object(Bucket=BUCKET, Key=name, Body=data)
+        same((put['ChecksumCRC64NVME'], put['ChecksumType']), (want, 'FULL_OBJECT'), 'PutObject')
+        for read in (s3.head_object, s3.get_object):
+            answer = read(Bucket=BUCKET, Key=name, ChecksumMode='ENABLED')
+            same((answer['ChecksumCRC64NVME'], answer['ChecksumType']), (want, 'FULL_OBJECT'), read.__name__)
+        told = s3.get_object_attributes(Bucket=BUCKET, Key=name, ObjectAttributes=['Checksum'])['Checksum']
+        same((told['ChecksumCRC64NVME'], told['ChecksumType']), (want, 'FULL_OBJECT'), 'GetObjectAttributes')
+    copied = plain.copy_object(Bucket=BUCKET, Key='default-copy', CopySource=f'{BUCKET}/default')['CopyObjectResult']
+    same(copied['ChecksumCRC64NVME'], crc64nvme(DATA[:99_999]), 'a copy')
+    # Not beside a checksum that was sent, not in a range, and in no answer of REST.
+    one = plain.put_object(Bucket=BUCKET, Key='default', Body=b'x', ChecksumCRC32=crc32(b'x'))
+    same((one['ChecksumCRC32'], 'ChecksumCRC64NVME' in one), (crc32(b'x'), False), 'beside one that was sent')
+    true('ChecksumCRC64NVME' not in s3.get_object(Bucket=BUCKET, Key='default-copy', Range='bytes=0-9', ChecksumMode='ENABLED'), 'of a range')
+    request = urllib.request.Request(f'{server.url}/storage/v1/object/info/{BUCKET}/default-copy', headers={'Authorization': f'Bearer {server.keys["SERVICE_ROLE_KEY"]}'})
+    text = urllib.request.urlopen(request).read().decode()
+    true('rowlock' not in text and 'CRC64' not in text.upper(), text)
+
+
+@case
+def parts_without_a_word_make_one_crc64nvme(server):
+    s3, plain = client(server), client(server, request_checksum_calculation='when_required')
+    whole = s3.put_object(Bucket=BUCKET, Key='in-one-piece', Body=DATA, ChecksumAlgorithm='CRC64NVME')['ChecksumCRC64NVME']
+    # The SDK's own CRC32 of each part is verified and told; the object's is the default all the same.
+    for sender in (plain, s3):
+        begun, parts = upload(sender, 'in-parts')
+        where = dict(Bucket=BUCKET, Key='in-parts', UploadId=begun['UploadId'])
+        listed = s3.list_parts(**where)
+        same((listed['ChecksumAlgorithm'], listed['ChecksumType']), ('CRC64NVME', 'FULL_OBJECT'), 'ListParts')
+        true(all(p['ChecksumCRC64NVME'] for p in listed['Parts']), f'parts: {listed["Parts"]}')
+        shown = {u['UploadId']: u for u in s3.list_multipart_uploads(Bucket=BUCKET)['Uploads']}[begun['UploadId']]
+        same((shown['ChecksumAlgorithm'], shown['ChecksumType']), ('CRC64NVME', 'FULL_OBJECT'), 'ListMultipartUploads')
+        refused(lambda: plain.complete_multipart_upload(**where, MultipartUpload={'Parts': parts}, ChecksumType='COMPOSITE'), 'InvalidRequest', 400)
+        refused(lambda: plain.complete_multipart_upload(**where, MultipartUpload={'Parts': parts}, ChecksumCRC64NVME=crc64nvme(b'x')), 'BadDigest', 400)
+        done = plain.complete_multipart_upload(**where, MultipartUpload={'Parts': [{'PartNumber': p['PartNumber'], 'ETag': p['ETag']} for p in parts]})
+        same((done['ChecksumCRC64NVME'], done['ChecksumType']), (whole, 'FULL_OBJECT'), 'Complete')
+        answer = s3.get_object(Bucket=BUCKET, Key='in-parts', ChecksumMode='ENABLED')
+        same(answer['ChecksumCRC64NVME'], whole, 'GetObject')
+        true(body(answer) == DATA, 'bytes differ')
+        # As at AWS, the parts themselves are told only of uploads that were begun for a checksum.
+        told = s3.get_object_attributes(Bucket=BUCKET, Key='in-parts', ObjectAttributes=['ObjectParts'])['ObjectParts']
+        same((told['TotalPartsCount'], told.get('Parts')), (len(PARTS), None), 'ObjectParts')
+
+
+@case
+def lists_tell_what_checksum_there_is(server):
+    s3 = client(server)
+    s3.put_object(Bucket=BUCKET, Key='listed/crc32', Body=b'x')
+    client(server, request_checksum_calculation='when_required').put_object(Bucket=BUCKET, Key='listed/default', Body=b'x')
+    for entries in (s3.list_objects_v2(Bucket=BUCKET, Prefix='listed/')['Contents'], s3.list_objects(Bucket=BUCKET, Prefix='listed/')['Contents'],
+                    s3.list_objects_v2(Bucket=BUCKET, Prefix='listed/', Delimiter='/')['Contents'], s3.list_object_versions(Bucket=BUCKET, Prefix='listed/')['Versions']):
+        same([(e['ChecksumAlgorithm'], e['ChecksumType']) for e in entries], [(['CRC32'], 'FULL_OBJECT'), (['CRC64NVME'], 'FULL_OBJECT')], 'list')
 
 
 @case
@@ -186,7 +256,11 @@ def parts_without_a_checksum_get_one(server):
     first = s3.upload_part(**where, PartNumber=1, Body=PARTS[0])
     second = s3.upload_part_copy(**where, PartNumber=2, CopySource=f'{BUCKET}/whole', CopySourceRange=f'bytes={PART}-{len(DATA) - 1}')['CopyPartResult']
     true(first['ChecksumCRC32C'] and second['ChecksumCRC32C'], 'checksums of the parts')
-    done = s3.complete_multipart_upload(**where, MultipartUpload={'Parts': [{'PartNumber': 1, 'ETag': first['ETag']}, {'PartNumber': 2, 'ETag': second['ETag']}]})
+    named = [{'PartNumber': number, 'ETag': part['ETag'], 'ChecksumCRC32C': part['ChecksumCRC32C']} for number, part in ((1, first), (2, second))]
+    # A composite checksum is one of what the client says of each part.
+    code, _, message = refused(lambda: s3.complete_multipart_upload(**where, MultipartUpload={'Parts': [named[0], {'PartNumber': 2, 'ETag': second['ETag']}]}), status=400)
+    same((code, 'missing for part 2' in message), ('InvalidRequest', True), message)
+    done = s3.complete_multipart_upload(**where, MultipartUpload={'Parts': named})
     true(done['ChecksumCRC32C'].endswith('-2'), f'composite: {done["ChecksumCRC32C"]}')
     true(body(s3.get_object(Bucket=BUCKET, Key='copied-parts')) == DATA, 'bytes differ')
 

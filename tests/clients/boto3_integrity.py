@@ -59,8 +59,9 @@ def every_algorithm_on_parts(server):
         for s3 in (client(server), client(server, endpoint=tls.endpoint, verify=str(tls.certificate))):
             for name in ALGORITHMS:
                 upload = s3.create_multipart_upload(Bucket=BUCKET, Key='part', ChecksumAlgorithm=name)['UploadId']
-                tag = s3.upload_part(Bucket=BUCKET, Key='part', UploadId=upload, PartNumber=1, Body=DATA, ChecksumAlgorithm=name)['ETag']
-                s3.complete_multipart_upload(Bucket=BUCKET, Key='part', UploadId=upload, MultipartUpload={'Parts': [{'PartNumber': 1, 'ETag': tag}]})
+                part = s3.upload_part(Bucket=BUCKET, Key='part', UploadId=upload, PartNumber=1, Body=DATA, ChecksumAlgorithm=name)
+                named = {'PartNumber': 1, 'ETag': part['ETag'], f'Checksum{name}': part[f'Checksum{name}']}
+                s3.complete_multipart_upload(Bucket=BUCKET, Key='part', UploadId=upload, MultipartUpload={'Parts': [named]})
                 true(body(s3.get_object(Bucket=BUCKET, Key='part')) == DATA, f'{name}: bytes differ')
 
 
