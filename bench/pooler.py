@@ -26,7 +26,7 @@ def compare(bench, options, db, pooler):
     direct = {'DATABASE_POOL_URL': db.url('supabase_storage_admin')}   # what a pool URL names gets no named statements
     environments = [stack_environment(db, folders[0], DATABASE_POOL_URL=pooler.url), stack_environment(db, folders[1], **direct)]
     with Server(env=environments[0], folder=folders[0]) as first, Server(env=environments[1], folder=folders[1]) as second:
-        db.run((HERE / 'policies.sql').read_text(), user='supabase_storage_admin')
+        db.run((HERE / 'policies.sql').read_text())
         keys = environments[0]
         apis = [f'http://127.0.0.1:{server.port}' for server in (first, second)]
         command = [bench, f'{apis[0]}/s3', '--compare', f'{apis[1]}/s3', '--rest', apis[0], '--compare-rest', apis[1],
