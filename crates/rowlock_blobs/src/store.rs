@@ -256,6 +256,12 @@ pub trait BlobStore: Send + Sync + fmt::Debug {
     /// of the place where it lies when it cannot lie there.
     fn names(&self, blob: &BlobKey) -> Vec<String>;
 
+    /// Whether what a listing has shown under this name is still there.
+    ///
+    /// # Errors
+    /// The store's failure.
+    async fn exists(&self, name: &str) -> Result<bool, Error>;
+
     /// Moves a blob that a listing has shown under this name to a place of its own
     /// (`__internal/quarantine/…`), where nothing looks for it and nothing removes it. Returns its
     /// new name. Whoever asks has proved that no row names it.

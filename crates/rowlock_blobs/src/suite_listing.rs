@@ -35,6 +35,7 @@ pub(crate) async fn all(store: &dyn BlobStore, bucket: &str) {
     for (blob, size) in &wanted {
         let entry = entry(store, &found, blob).unwrap_or_else(|| panic!("{blob:?} is not listed"));
         assert_eq!(entry.size, *size, "{blob:?}");
+        assert!(store.exists(&entry.name).await.unwrap(), "{blob:?}");
         // Clocks of services differ a little.
         let since = entry.modified + Duration::from_secs(600);
         assert!(since > begun, "{blob:?} was written at {:?}", entry.modified);
@@ -71,6 +72,9 @@ pub(crate) async fn all(store: &dyn BlobStore, bucket: &str) {
     }
     let found = listed(store).await;
     for blob in &blobs {
+        for name in store.names(blob) {
+            assert!(!store.exists(&name).await.unwrap(), "{name} is still there");
+        }
         assert!(entry(store, &found, blob).is_none(), "{blob:?} is still listed");
     }
 }

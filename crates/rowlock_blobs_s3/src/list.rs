@@ -155,6 +155,15 @@ async fn uploads(
     Ok((found, if more { Next::Uploads { key, id } } else { Next::End }))
 }
 
+/// Whether there is such a key.
+pub(crate) async fn exists(store: &Inner, name: &str) -> Result<bool, Error> {
+    match read::head(store, name).await {
+        Ok(_) => Ok(true),
+        Err(failure) if failure.is_not_found() => Ok(false),
+        Err(failure) => Err(failure.error("looking at a blob")),
+    }
+}
+
 /// Moves a key of this tenant below `__internal/quarantine/` and returns its new one.
 pub(crate) async fn quarantine(store: &Inner, name: &str) -> Result<String, Error> {
     const DOING: &str = "moving a blob to quarantine";

@@ -277,6 +277,10 @@ impl BlobStore for S3Store {
         vec![self.0.layout.key(blob)]
     }
 
+    async fn exists(&self, name: &str) -> Result<bool, Error> {
+        list::exists(&self.0, name).await
+    }
+
     async fn quarantine(&self, name: &str) -> Result<String, Error> {
         list::quarantine(&self.0, name).await
     }

@@ -296,6 +296,16 @@ impl BlobStore for FileStore {
         [Some(place), aside].into_iter().flatten().map(|it| it.path().to_owned()).collect()
     }
 
+    async fn exists(&self, name: &str) -> Result<bool, Error> {
+        let (store, name) = (Arc::clone(&self.0), name.to_owned());
+        blocking(move || match rustix::fs::statat(&store.root, &*name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+            Err(errno) => Err(failed("looking at a file")(errno)),
+        })
+        .await
+    }
+
     async fn quarantine(&self, name: &str) -> Result<String, Error> {
         let (store, name) = (Arc::clone(&self.0), name.to_owned());
         blocking(move || store.quarantine(&name)).await

@@ -28,7 +28,9 @@ impl Scrub<'_> {
                 self.summary.under_way += 1;
             } else if candidate.is_state() || candidate.resumable {
                 let Found { name, size, .. } = candidate.found;
-                self.tell(Finding::Resumable { name, size, age });
+                if self.storage.blobs.exists(&name).await? {
+                    self.tell(Finding::Resumable { name, size, age });
+                }
             } else if let Some(version) = place.version
                 && !self.storage.catalog.no_upload_becomes(bucket, place.name, version).await?
             {
@@ -53,6 +55,10 @@ impl Scrub<'_> {
         let age = self.age(found.modified);
         if age < self.options.min_age {
             self.summary.under_way += 1;
+            return Ok(());
+        }
+        // Deleted since it was listed, and struck out of the outbox.
+        if !self.storage.blobs.exists(&found.name).await? {
             return Ok(());
         }
         let moves = self.options.quarantine && proved && age >= QUARANTINE_AGE;
@@ -124,7 +130,9 @@ impl Scrub<'_> {
             self.summary.waiting += 1;
         } else if age < self.options.min_age || !catalog.pending_of(&[&ledger]).await?.is_empty() {
             self.summary.under_way += 1;
-        } else {
+        } else if self.storage.blobs.writes_in_place()
+            || self.storage.blobs.exists(&found.name).await?
+        {
             let Found { name, size, .. } = found;
             self.tell(Finding::Upload { name, id, size, age });
         }

@@ -142,6 +142,10 @@ impl BlobStore for Hooked {
         self.inner.names(blob)
     }
 
+    async fn exists(&self, name: &str) -> Result<bool, Error> {
+        self.inner.exists(name).await
+    }
+
     async fn quarantine(&self, name: &str) -> Result<String, Error> {
         self.inner.quarantine(name).await
     }
