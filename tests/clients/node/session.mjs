@@ -84,7 +84,7 @@ test('own files are deleted', async () => {
 
 test('a token signed by someone else opens nothing', async () => {
   const [head, body] = ALICE.split('.')
-  await refused(list(user(`${head}.${body}.${'A'.repeat(43)}`)), undefined, 403)
+  await refused(list(user(`${head}.${body}.${'A'.repeat(43)}`)), 'InvalidToken', 400)
 })
 
 await finish()
