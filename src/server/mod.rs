@@ -6,6 +6,7 @@ mod error;
 mod fit;
 mod health;
 mod http;
+mod memory;
 pub(crate) mod upkeep;
 pub(crate) mod welcome;
 
@@ -88,8 +89,10 @@ async fn run(
     for sentence in config.alarms.iter().chain(&misfit) {
         tracing::error!("{sentence}");
     }
+    let giving_back = tokio::spawn(memory::give_back());
     rowlock_http::server::run(listeners, http::settings(config), app, signals.told()).await;
 
+    giving_back.abort();
     stop.send_replace(true);
     let _ = worker.await;
     if let Some(sweeper) = sweeper {

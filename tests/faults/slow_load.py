@@ -86,7 +86,10 @@ class Client:
 
     def take(self, size):
         piece = self.socket.recv(size)
-        if piece != self.wanted[self.taken:self.taken + len(piece)] or not piece:
+        if not piece:
+            self.fail(f'the server ended the answer after {self.taken} bytes')
+            return
+        if piece != self.wanted[self.taken:self.taken + len(piece)]:
             self.fail(f'byte {self.taken} is not what was stored')
             return
         self.taken += len(piece)
@@ -150,6 +153,11 @@ class Crowd:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.tick()
+
+    def run_until(self, condition, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not condition():
+            self.run(1)
 
     def count(self):
         counts = {}

@@ -227,3 +227,34 @@ async fn process(
     written?;
     hashed.map_err(|_| Error::Internal("hashing failed"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+    use tokio::time::sleep;
+
+    fn body(pieces: Vec<(u64, &'static str)>) -> UploadStream {
+        stream::iter(pieces)
+            .then(|(seconds, piece)| async move {
+                sleep(Duration::from_secs(seconds)).await;
+                Ok(Bytes::from_static(piece.as_bytes()))
+            })
+            .boxed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_slow_client_has_sent_does_not_wait_for_more() {
+        let mut slow = body(vec![(9, "a"), (1, "b"), (9, "cde"), (1, "f")]);
+        let mut handed_on = Vec::new();
+        loop {
+            let (bytes, ended) = fill(&mut slow, 4).await.unwrap();
+            handed_on.push(String::from_utf8(bytes.to_vec()).unwrap());
+            if ended {
+                break;
+            }
+        }
+        // One by patience, one that was full, and the end.
+        assert_eq!(handed_on, ["ab", "cdef", ""]);
+    }
+}
