@@ -36,7 +36,7 @@ const TABLE: [Line<'_>; 31] = [
     ("list_page", (1, 4), (1, 4)),
     ("readable", (1, 4), (1, 4)),
     ("may_upload", (1, 1), (1, 6)),
-    ("move_object", (2, 10), (2, 12)),
+    ("move_object", (2, 11), (2, 13)),
     ("remove_object", (1, 5), (1, 5)),
     ("remove_objects, 100 names", (1, 5), (1, 5)),
     ("create_multipart", (2, 5), (2, 10)),
