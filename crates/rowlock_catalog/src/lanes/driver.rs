@@ -218,7 +218,9 @@ impl Queue {
         if let Message::ReadyForQuery(ready) = &message {
             let Some(done) = self.pending.pop_front() else { return Err(Broken::Unexpected) };
             self.front_since = Instant::now();
-            self.progress.stalled.store(false, Ordering::Relaxed);
+            // While those that went elsewhere are still worked through, nobody joins them.
+            let left = self.pending.front().is_some_and(|front| front.reply.is_none());
+            self.progress.stalled.store(left, Ordering::Relaxed);
             self.progress.waiting.fetch_sub(1, Ordering::Relaxed);
             if ready.status() != b'I' {
                 return Err(Broken::Open);
@@ -244,6 +246,7 @@ impl Queue {
             }
             Message::DataRow(_)
             | Message::BindComplete
+            | Message::CloseComplete
             | Message::ParseComplete
             | Message::ParameterDescription(_)
             | Message::NoticeResponse(_)

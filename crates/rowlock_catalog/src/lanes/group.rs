@@ -36,6 +36,10 @@ pub(super) fn group(scope_name: &str, ask: &Ask<'_>, form: &Form<'_>) -> Option<
     let name = match form {
         Form::Known(name) => name,
         Form::New(name) => {
+            if !name.is_empty() {
+                // An earlier request may have left it there; where there is none, nothing happens.
+                frontend::close(b'S', name, &mut out).ok()?;
+            }
             let types = ask.params.iter().map(|param| param.1.oid());
             frontend::parse(name, ask.sql, types, &mut out).ok()?;
             frontend::describe(b'S', name, &mut out).ok()?;

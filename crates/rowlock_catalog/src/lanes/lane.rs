@@ -31,6 +31,8 @@ pub(super) struct Lane {
     prefix: String,
     scope_name: String,
     numbers: AtomicU64,
+    /// Names whose first request came to nothing: the database may know them, or not.
+    spare: Mutex<Vec<String>>,
     began: Instant,
     /// Milliseconds after `began`.
     used: AtomicU64,
@@ -77,6 +79,7 @@ impl Lane {
             prefix,
             scope_name,
             numbers: AtomicU64::new(0),
+            spare: Mutex::default(),
             began: Instant::now(),
             used: AtomicU64::new(0),
         })
@@ -130,11 +133,15 @@ impl Lane {
                 String::new()
             } else {
                 statements.insert(key.clone(), Statement::OnItsWay);
-                format!("{}{}", self.prefix, self.numbers.fetch_add(1, Ordering::Relaxed))
+                self.spare.lock().pop().unwrap_or_else(|| {
+                    format!("{}{}", self.prefix, self.numbers.fetch_add(1, Ordering::Relaxed))
+                })
             }
         };
-        // Whoever is dropped, or fails, before the answer is there leaves the next one to try.
-        let mut note = Note { lane: self, key: Some(key).filter(|_| !name.is_empty()) };
+        // Whoever is dropped, or fails, before the answer is there leaves the next one to try,
+        // under the same name: each new one would stay in the database's memory.
+        let kept = (!name.is_empty()).then(|| (key, name.clone()));
+        let mut note = Note { lane: self, kept };
         let answer = self.send(ask, &Form::New(&name)).await?;
         let shape = match described(&answer) {
             Ok(shape) => shape,
@@ -169,15 +176,15 @@ fn rows(shape: &Shape, answer: &Answer) -> Result<Vec<FoundRow>, Failure> {
     rows.collect::<Option<_>>().ok_or(Failure::Elsewhere)
 }
 
-/// That a statement is on its way; taken back unless it arrived.
+/// That a statement is on its way under a name; both are taken back unless it arrived.
 struct Note<'a> {
     lane: &'a Lane,
-    key: Option<(&'static str, Role)>,
+    kept: Option<((&'static str, Role), String)>,
 }
 
 impl Note<'_> {
     fn keep(&mut self, statement: Statement) {
-        if let Some(key) = self.key.take() {
+        if let Some((key, _)) = self.kept.take() {
             self.lane.statements.lock().insert(key, statement);
         }
     }
@@ -185,8 +192,10 @@ impl Note<'_> {
 
 impl Drop for Note<'_> {
     fn drop(&mut self) {
-        if let Some(key) = &self.key {
-            self.lane.statements.lock().remove(key);
+        if let Some((key, name)) = self.kept.take() {
+            self.lane.statements.lock().remove(&key);
+            // Whoever takes the name sends behind this request: the database works in order.
+            self.lane.spare.lock().push(name);
         }
     }
 }

@@ -232,6 +232,29 @@ async fn readers_that_leave_take_nobody_along() {
     assert_eq!(lanes(&rig).await, 1);
 }
 
+#[tokio::test]
+async fn statements_whose_first_request_fails_do_not_pile_up() {
+    let rig = Rig::with(Plan { lanes: 1, ..Plan::default() }).await;
+    let bucket = rig.bucket("one").await;
+    for name in ["fine", "boom"] {
+        rig.put(&service(), &bucket, name, b"x").await.unwrap();
+    }
+    // The policy runs on the lane itself, and sees what its connection keeps.
+    rig.sql(
+        "CREATE POLICY counts ON storage.objects
+         USING (CASE WHEN name = 'boom' THEN 1 / (length(name) - 4) = 1
+                ELSE (SELECT count(*) < 20 FROM pg_prepared_statements) END)",
+    )
+    .await;
+    warm(&rig, &bucket, "fine", 1).await;
+    let alice = user(ALICE);
+    for _ in 0..40 {
+        assert_eq!(name_of(&open(&rig, &alice, &bucket, "boom").await.unwrap_err()), "22012");
+    }
+    open(&rig, &alice, &bucket, "fine").await.unwrap();
+    assert_eq!(lanes(&rig).await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn passwords_are_asked_of_lanes_too() {
     let server: &'static TestServer = Box::leak(Box::new(TestServer::start(World::Stack)));
