@@ -8,6 +8,7 @@ mod authenticate;
 mod body;
 mod body_fault;
 mod checksum;
+pub(crate) mod code;
 mod conditions;
 mod copy_object;
 mod copy_source;
@@ -65,7 +66,7 @@ pub use self::authenticate::StaticCredentials;
 
 use self::authenticate::Keyring;
 use self::body::RequestBody;
-use self::error::{S3Error, code};
+use self::error::S3Error;
 use self::path::Named;
 use self::query::Query;
 use self::request::S3Request;
