@@ -163,6 +163,22 @@ impl Catalog {
         Ok(!self.as_owner(sql, &[(&upload_id, Type::TEXT)]).await?.is_empty())
     }
 
+    /// Which of these versions a write or a multipart upload is still to commit.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn versions_under_way(&self, versions: &[&str]) -> Result<Vec<String>, Error> {
+        // The ledger's names end in the version.
+        let sql = own_sql!(
+            self.own_schema(),
+            "SELECT version FROM storage.s3_multipart_uploads WHERE version = ANY($1) \
+             UNION SELECT substring(blob_key FROM '[^/]*$') FROM ",
+            "pending WHERE substring(blob_key FROM '[^/]*$') = ANY($1)",
+        );
+        let rows = self.as_owner(sql, &[(&versions, Type::TEXT_ARRAY)]).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
     /// Which of these blobs, by their names in the ledger, are being written.
     ///
     /// # Errors

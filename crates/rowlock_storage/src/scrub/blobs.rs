@@ -198,6 +198,9 @@ impl Scrub<'_> {
             return Ok(());
         }
         let versions: Vec<&str> = versioned.iter().map(|(_, version)| version.as_str()).collect();
+        // A store may date a blob from when its upload began, so that age alone proves nothing.
+        // Asked before the rows: what was committed in between is seen there.
+        let under_way = self.storage.catalog.versions_under_way(&versions).await?;
         let rows = self.storage.catalog.rows_of_versions(&versions).await?;
         let rows = rows.ok_or(ScrubError::Blind)?;
         let named: HashSet<String> =
@@ -212,6 +215,10 @@ impl Scrub<'_> {
             }
             if waiting.contains(version.as_str()) {
                 self.summary.waiting += 1;
+                continue;
+            }
+            if under_way.contains(version) {
+                self.summary.under_way += 1;
                 continue;
             }
             // That no row whatever has this version is more than the worker proves.

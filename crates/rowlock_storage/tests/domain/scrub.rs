@@ -261,6 +261,30 @@ async fn quarantine_takes_what_is_old_and_proved_and_the_rest_stays() {
 }
 
 #[tokio::test]
+async fn what_an_upload_is_about_to_commit_stays_however_old_it_looks() {
+    let rig = Rig::new().await;
+    let bucket = fill(&rig).await;
+    for name in ["plain.txt".to_owned(), "z".repeat(300)] {
+        let blob = kill_before_commit(&rig, &bucket, &name).await;
+        age(&rig, &blob, 2);
+        let version = blob.rsplit('/').next().unwrap();
+        let insert = "INSERT INTO storage.s3_multipart_uploads
+                        (id, upload_signature, bucket_id, key, version)
+                      VALUES ($1, '', 'b', $2, $1)";
+        rig.admin.execute(insert, &[&version, &name]).await.unwrap();
+    }
+    let before = rig.files();
+    let quarantine = ScrubOptions { quarantine: true, ..NOW };
+    let (summary, findings) = try_scrub(&rig, quarantine).await.unwrap();
+    assert_eq!((shown(&findings), summary.under_way), (BTreeSet::new(), 2));
+    assert_eq!(rig.files(), before);
+
+    rig.admin.execute("DELETE FROM storage.s3_multipart_uploads", &[]).await.unwrap();
+    let (summary, _) = try_scrub(&rig, quarantine).await.unwrap();
+    assert_eq!((summary.quarantined, summary.under_way), (2, 0));
+}
+
+#[tokio::test]
 async fn nothing_moves_where_database_and_store_do_not_belong_together() {
     let rig = Rig::new().await;
     let quarantine = ScrubOptions { quarantine: true, ..NOW };
