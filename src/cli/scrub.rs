@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<bool, CliError> {
     let source = Source::from_process(Path::new("."))?;
     let config = Config::from_source(&source)?;
-    logging::start(&LoggingSettings { level: "warn".into(), ..config.logging.clone() });
+    logging::start(&LoggingSettings { level: "warn", ..config.logging.clone() });
     for sentence in source.take_warnings().iter().chain(&config.alarms) {
         super::complain(sentence);
     }
