@@ -1,6 +1,11 @@
 //! A start whose database user lacks a right says which one, and who can give it: the grant that
 //! it names is run here, and the start then succeeds.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 mod common;
 
