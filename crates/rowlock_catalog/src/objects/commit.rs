@@ -444,8 +444,15 @@ impl Catalog {
             written
         } else {
             let sql = if absent { INSERT } else { UPSERT };
-            let steps = [Step::Scope(&service), Step::Query(role, sql, &params)];
+            let check = [params[0].clone(), params[1].clone(), params[4].clone()];
+            let steps = [
+                Step::Scope(&service),
+                Step::Query(role, sql, &params),
+                Step::Query(role, WRITTEN, &check),
+            ];
             match tx.commit_with(&steps).await {
+                // A trigger let no row through: nothing else may be committed either.
+                Err(error) if divides(&error) => return Err(Error::ScopeLost),
                 // A writer that does not take the object's lock was faster.
                 Err(error) if absent && error.is(&SqlState::UNIQUE_VIOLATION) => {
                     return Ok(Some(CommitOutcome::ConditionFailed));

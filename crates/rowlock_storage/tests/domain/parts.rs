@@ -175,6 +175,29 @@ async fn copied_parts_have_the_default_checksum() {
 }
 
 #[tokio::test]
+async fn a_complete_whose_row_a_trigger_drops_can_be_repeated() {
+    let rig = Rig::new().await;
+    let bucket = rig.bucket("one").await;
+    let upload = Uploading::begin(&rig, service(), &bucket, None).await;
+    let part = upload.put(1, b"bytes", None).await;
+    rig.sql(
+        "CREATE FUNCTION public.drops() RETURNS trigger LANGUAGE plpgsql
+         AS 'BEGIN RETURN NULL; END'",
+    )
+    .await;
+    rig.sql(
+        "CREATE TRIGGER drops BEFORE INSERT ON storage.objects
+         FOR EACH ROW EXECUTE FUNCTION public.drops()",
+    )
+    .await;
+    let refused = upload.complete(&[&part], ClaimedChecksums::default()).await;
+    assert!(matches!(refused, Err(Error::Catalog(_))), "{refused:?}");
+    rig.sql("DROP TRIGGER drops ON storage.objects").await;
+    upload.complete(&[&part], ClaimedChecksums::default()).await.unwrap();
+    assert_eq!(rig.get(&service(), &bucket, NAME).await.unwrap(), b"bytes");
+}
+
+#[tokio::test]
 async fn lists_of_uploads_tell_their_checksums() {
     let rig = Rig::new().await;
     let bucket = rig.bucket("one").await;

@@ -43,7 +43,7 @@ const TABLE: [Line<'_>; 31] = [
     ("part", (3, 13), (4, 19)),
     ("list_parts", (1, 6), (1, 6)),
     ("list_uploads", (2, 8), (2, 8)),
-    ("complete_multipart", (4, 19), (5, 24)),
+    ("complete_multipart", (4, 20), (5, 24)),
     ("abort_multipart", (2, 8), (3, 14)),
 ];
 
