@@ -115,6 +115,12 @@ const TOO_MANY: [&str; 6] = [
     "Authentication error",
 ];
 
+/// Whether an error's context tells of code inside a statement of ours, which is named first. With
+/// `log_parameter_max_length_on_error` the database tells the parameters of every statement so.
+pub(crate) fn is_in_user_code(context: &str) -> bool {
+    !["unnamed portal ", "portal \""].iter().any(|own| context.starts_with(own))
+}
+
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(db) = error.as_db_error() else {
@@ -135,11 +141,26 @@ impl From<tokio_postgres::Error> for Error {
             message: db.message(),
             detail: db.detail(),
             constraint: db.constraint(),
-            in_user_code: db.where_().is_some()
+            in_user_code: db.where_().is_some_and(is_in_user_code)
                 || matches!(
                     db.position(),
                     Some(tokio_postgres::error::ErrorPosition::Internal { .. })
                 ),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_in_user_code;
+
+    #[test]
+    fn parameters_are_nobodys_code() {
+        for own in ["unnamed portal with parameters: $1 = 'x'", "portal \"p\" parameter $1 = '2'"] {
+            assert!(!is_in_user_code(own), "{own}");
+        }
+        let inside =
+            "PL/pgSQL function f() line 1 at RAISE\nunnamed portal with parameters: $1 = 'x'";
+        assert!(is_in_user_code(inside) && is_in_user_code("SQL function \"f\" statement 1"));
     }
 }

@@ -4,7 +4,7 @@ use super::Failure;
 use super::group::STATEMENTS;
 use super::lane::Progress;
 use crate::connect::Duplex;
-use crate::error::{DatabaseReport, Error};
+use crate::error::{DatabaseReport, Error, is_in_user_code};
 use bytes::{Buf, BytesMut};
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend::{
@@ -287,7 +287,8 @@ fn failure(body: &ErrorResponseBody) -> Result<Failure, Broken> {
             b'M' => message = text,
             b'D' => detail = Some(text),
             b'n' => constraint = Some(text),
-            b'W' | b'p' => in_user_code = true,
+            b'W' => in_user_code |= is_in_user_code(&text),
+            b'p' => in_user_code = true,
             _ => {}
         }
     }
