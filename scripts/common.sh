@@ -75,8 +75,8 @@ ensure_postgres() {
     else
         die "PostgreSQL 15 or newer is needed (its server programs; no running server). Install it:
   Debian, Ubuntu: apt-get install postgresql
-  Fedora, RHEL:   dnf install postgresql-server
-  macOS:          brew install postgresql@17
+  Fedora:         dnf install postgresql-server
+  RHEL 8 and 9:   dnf module enable postgresql:16, then the same
 or name the folder of its programs in POSTGRES_BIN_DIR, or point DATABASE_URL at a database of your own."
     fi
     postgres_bin_dir >/dev/null || die "The installed PostgreSQL is older than 15: please install a newer one, or set POSTGRES_BIN_DIR."
