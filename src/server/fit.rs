@@ -25,8 +25,8 @@ enum Seen {
     Nothing,
     /// Every object that was looked for is where it should be; this is not asked again.
     Fits,
-    /// What does not fit, and since when that is known.
-    Problem(Instant, String),
+    /// What was found of it, since when that is known, and the sentence about it.
+    Problem(Instant, Fit, String),
 }
 
 /// Looks for a few objects until they are found.
@@ -54,18 +54,28 @@ impl FitCheck {
         let mut seen = self.seen.lock().await;
         match &*seen {
             Seen::Fits => return None,
-            Seen::Problem(at, problem) if at.elapsed() < COUNTS => return Some(problem.clone()),
+            Seen::Problem(at, _, problem) if at.elapsed() < COUNTS => return Some(problem.clone()),
             Seen::Nothing | Seen::Problem(..) => {}
         }
         if let Ok(Ok(fit)) = tokio::time::timeout(PATIENCE, self.storage.fit(OBJECTS)).await {
             *seen = match sentence(&fit, &self.objects) {
-                Some(problem) => Seen::Problem(Instant::now(), problem),
+                Some(problem) => Seen::Problem(Instant::now(), fit, problem),
                 None => Seen::Fits,
             };
         }
         match &*seen {
-            Seen::Problem(_, problem) => Some(problem.clone()),
+            Seen::Problem(_, _, problem) => Some(problem.clone()),
             Seen::Nothing | Seen::Fits => None,
+        }
+    }
+
+    /// The problem, where not one object was found: the server is of no use then. A single row
+    /// without its bytes is not worth that, since whoever may insert rows can write one.
+    pub(super) async fn misplaced(&self) -> Option<String> {
+        let problem = self.problem().await?;
+        match &*self.seen.lock().await {
+            Seen::Problem(_, fit, _) if fit.missing < fit.looked_at => None,
+            _ => Some(problem),
         }
     }
 }

@@ -53,7 +53,7 @@ impl Health {
         }
         // With the database or the store away, nothing would be found anyhow.
         if problems.is_empty() {
-            problems.extend(self.fit.problem().await);
+            problems.extend(self.fit.misplaced().await);
         }
         *seen = Some((Instant::now(), problems.clone()));
         problems
