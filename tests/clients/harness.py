@@ -220,7 +220,9 @@ class Server:
         if self.store:
             return self.store.keys()
         root = self.blob_root()
-        return sorted(str(p.relative_to(root)) for p in root.rglob('*') if p.is_file() and '.rowlock' not in p.relative_to(root).parts)
+        # Folders may go while this looks: os.walk passes over them, pathlib does not.
+        files = (pathlib.Path(folder, name).relative_to(root) for folder, _, names in os.walk(root) for name in names)
+        return sorted(str(p) for p in files if '.rowlock' not in p.parts)
 
     def blob_root(self):
         named = self.keys.get('STORAGE_FILE_BACKEND_PATH') or self.keys.get('FILE_STORAGE_BACKEND_PATH')
