@@ -113,7 +113,8 @@ def the_server_starts_with_what_an_overlay_sets(_):
             env.update(DATABASE_URL=db.url('postgres'), GLOBAL_S3_ENDPOINT=service.endpoint)
             with Server(env=env) as server:
                 log = server.log_path.read_text()
-                odd = [line for line in log.splitlines() if '"WARN"' in line or '"ERROR"' in line]
+                # What this machine allows is not the overlay's business.
+                odd = [line for line in log.splitlines() if ('"WARN"' in line or '"ERROR"' in line) and 'ulimit -n' not in line]
                 same(odd, [], f'warnings with {name}')
 
 
