@@ -36,8 +36,9 @@ def binary():
 
 
 def free_port():
+    """A port that is free on every address: some servers listen on all of them."""
     with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
+        s.bind(('', 0))
         return s.getsockname()[1]
 
 
