@@ -21,7 +21,7 @@ const SERVER_HEADERS_TIMEOUT: Variable = Variable::new(
 const SERVER_MAX_CONNECTIONS: Variable = Variable::new(
     "SERVER_MAX_CONNECTIONS",
     "How many connections are served at once; more wait. Two thirds of what `ulimit -n` allows at \
-     the most; each that is slow takes some 25 KB of memory.",
+     the most; each that is slow takes some 35 KB of memory.",
 )
 .default("16384");
 const VERSION: Variable = Variable::new("VERSION", "What `/version` answers.").default("0.0.0");

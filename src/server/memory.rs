@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-/// Often enough for those who look at a graph, too seldom to cost anything.
-const EVERY: Duration = Duration::from_secs(60);
+/// Often enough that a crowd that comes finds little to leave holes in, too seldom to cost
+/// anything.
+const EVERY: Duration = Duration::from_secs(10);
 
 /// Gives memory back now and then, for as long as it is polled.
 pub(super) async fn give_back() {

@@ -88,7 +88,7 @@ def is_cut(number):
 
 
 def burst_of(number):
-    return BURST if number % 10 == 7 else 0
+    return BURST if number % 50 == 7 else 0
 
 
 def size_of(number):
@@ -102,8 +102,8 @@ def make(server):
         if number % 2:
             kind = UPLOADS[number // 2 % len(UPLOADS)]
             if is_cut(number):
-                return kind(server, number, 5_000_000, BURST)
-            # A fifth of them has sent most of a larger body at once, then slows down.
+                return kind(server, number, 5_000_000, BURST if number % 20 == 9 else 0)
+            # Some have sent most of a larger body at once, then slow down.
             return kind(server, number, size_of(number), burst_of(number))
         read = (rest_public, s3_read)[number // 2 % 2]
         # One in ten takes what would fit into one buffer.
@@ -187,8 +187,8 @@ def slow_clients(server):
     first = server.memory()
     print(f'  memory before {resting[1]:.0f} MB, at its peak {first[0]:.0f} MB, after it {first[1]:.0f} MB')
     if LONG:
-        wait_for('most of the memory to be given back', lambda: server.memory()[1] < first[0] / 2, 90)
-        print(f'  memory a minute later {server.memory()[1]:.0f} MB')
+        wait_for('most of the memory to be given back', lambda: server.memory()[1] < first[0] / 2, 60)
+        print(f'  memory a while later {server.memory()[1]:.0f} MB')
     times.append(wave(server, before, rows_before))
     second = server.memory()
     print(f'  memory at the peak of a second crowd {second[0]:.0f} MB, after it {second[1]:.0f} MB')

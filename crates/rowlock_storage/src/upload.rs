@@ -174,7 +174,8 @@ impl Storage {
             condition: &new.condition,
             single: true,
         };
-        let permitted = self.permit(ctx, &asked).await?;
+        // Boxed: a slow upload would keep the room for it to its end.
+        let permitted = Box::pin(self.permit(ctx, &asked)).await?;
         Ok(Upload { storage: self.clone(), ctx: ctx.clone(), new, own, permitted })
     }
 }

@@ -63,8 +63,8 @@ const SMALL: usize = 256 << 10;
 
 /// How many bytes are kept in memory for all clients that take what was read, or that send what
 /// is still small, before each gets less of it.
-const FOR_READERS: usize = 64 << 20;
-const FOR_WRITERS: usize = 32 << 20;
+const FOR_READERS: usize = 16 << 20;
+const FOR_WRITERS: usize = 16 << 20;
 
 /// What stands between a blob's key and its version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -26,7 +26,9 @@ const CHUNK: usize = 256 << 10;
 /// The length of a chunk that a blocking thread reads ahead.
 const CHUNK_AHEAD: usize = 512 << 10;
 /// The length of a chunk where very many bytes are held already.
-pub(super) const LEAST: usize = 16 << 10;
+pub(super) const LEAST: usize = 4 << 10;
+/// Up to this length nothing is counted: it costs less than the counting is worth.
+const UNCOUNTED: usize = 16 << 10;
 
 /// Reads a range; see [`crate::BlobStore::read`].
 pub(super) async fn read(
@@ -45,7 +47,7 @@ pub(super) async fn read(
         Reader { file: Arc::new(file), store: Arc::clone(store), at: start, end, size };
     match usize::try_from(end - start) {
         Ok(0) => Ok(BlobBody::Bytes(Bytes::new())),
-        Ok(length) if length <= LEAST => {
+        Ok(length) if length <= UNCOUNTED => {
             reader.chunk(length).await.map(|b| BlobBody::Bytes(b.into()))
         }
         Ok(length)

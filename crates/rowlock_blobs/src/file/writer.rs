@@ -35,6 +35,8 @@ enum State {
 
 /// So much of every upload stays in memory uncounted: even of 10,000 of them it is little.
 const TINY: usize = 4 << 10;
+/// By how much the memory for one grows at least.
+const GROWTH: usize = 512;
 
 impl FileWriter {
     pub(super) fn new(
@@ -87,6 +89,10 @@ impl BlobWriter for FileWriter {
         if let State::Small(buffered, held) = &mut self.state
             && fits(&self.store, buffered.len(), held, chunk.len())
         {
+            // No more room than what counts: chunks are few but for those of slow clients.
+            if buffered.capacity() - buffered.len() < chunk.len() {
+                buffered.reserve_exact(chunk.len().max(GROWTH));
+            }
             buffered.extend_from_slice(&chunk);
             return Ok(());
         }

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::body::TimedBody;
+use super::crowd::Member;
 use super::guarded::{Exchange, GuardedStream, InFlight};
 use super::settings::ServerSettings;
 
@@ -44,6 +45,7 @@ pub(super) enum Stage {
 pub(super) async fn serve<S, A, F>(
     stream: S,
     info: ConnectionInfo,
+    member: Member,
     settings: Arc<ServerSettings>,
     app: A,
     mut stage: watch::Receiver<Stage>,
@@ -53,7 +55,7 @@ pub(super) async fn serve<S, A, F>(
     F: Future<Output = Response<Body>> + Send,
 {
     let exchange = Arc::new(Exchange::new());
-    let stream = GuardedStream::new(stream, &settings, Arc::clone(&exchange));
+    let stream = GuardedStream::new(stream, &settings, Arc::clone(&exchange), member);
     let service = service_fn(|request: Request<Incoming>| {
         let in_flight = exchange.begin();
         let never_told = waits_in_vain(&request);
@@ -65,7 +67,7 @@ pub(super) async fn serve<S, A, F>(
             if never_told {
                 answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(answer.map(|body| AnswerBody { body, _in_flight: in_flight }))
+            Ok::<_, Infallible>(answer.map(|body| AnswerBody { body, in_flight, given_at: None }))
         }
     });
     let connection = http1::Builder::new()
@@ -116,9 +118,14 @@ async fn next_stage(stage: &mut watch::Receiver<Stage>) -> Stage {
 }
 
 /// An answer's body, with the mark that its request is still running.
+///
+/// hyper would collect pieces of it up to its largest buffer, however slow the client is. This
+/// gives the next one once the socket has taken the one before.
 struct AnswerBody {
     body: Body,
-    _in_flight: InFlight,
+    in_flight: InFlight,
+    /// How often the socket had taken something when the last piece was given.
+    given_at: Option<usize>,
 }
 
 impl HttpBody for AnswerBody {
@@ -129,7 +136,16 @@ impl HttpBody for AnswerBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+        let this = self.get_mut();
+        if let Some(writes) = this.given_at {
+            ready!(this.in_flight.poll_room(writes, cx));
+        }
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        let given = |frame: &Frame<Bytes>| frame.data_ref().is_some_and(|data| !data.is_empty());
+        if frame.as_ref().is_some_and(|frame| frame.as_ref().is_ok_and(given)) {
+            this.given_at = Some(this.in_flight.writes());
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

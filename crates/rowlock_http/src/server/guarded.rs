@@ -1,13 +1,15 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use futures_util::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::crowd::Member;
 use super::settings::ServerSettings;
 use super::wire_guard::{Phase, Violation, WireGuard};
 
@@ -29,6 +31,11 @@ pub(super) struct Exchange {
     in_flight: AtomicUsize,
     /// Milliseconds after `opened` at which the last answer ended.
     idle_since: AtomicU64,
+    /// How often the socket took something, and whether it would take more.
+    writes: AtomicUsize,
+    blocked: AtomicBool,
+    /// The answer's body that waits for the socket.
+    body: AtomicWaker,
 }
 
 impl Exchange {
@@ -37,7 +44,16 @@ impl Exchange {
             opened: Instant::now(),
             in_flight: AtomicUsize::new(0),
             idle_since: AtomicU64::new(NOT_IDLE),
+            writes: AtomicUsize::new(0),
+            blocked: AtomicBool::new(false),
+            body: AtomicWaker::new(),
         }
+    }
+
+    fn wrote(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.blocked.store(false, Ordering::Relaxed);
+        self.body.wake();
     }
 
     /// Marks a request as running until the answer's body is done with.
@@ -62,6 +78,25 @@ impl Exchange {
 #[derive(Debug)]
 pub(super) struct InFlight(Arc<Exchange>);
 
+impl InFlight {
+    /// How often the socket took something so far.
+    pub(super) fn writes(&self) -> usize {
+        self.0.writes.load(Ordering::Relaxed)
+    }
+
+    /// Ready once the socket took something after `writes`, and would take more.
+    pub(super) fn poll_room(&self, writes: usize, cx: &Context<'_>) -> Poll<()> {
+        let room = || self.writes() != writes && !self.0.blocked.load(Ordering::Relaxed);
+        if !room() {
+            self.0.body.register(cx.waker());
+            if !room() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
         let millis = u64::try_from(self.0.opened.elapsed().as_millis()).unwrap_or(NOT_IDLE - 1);
@@ -83,6 +118,7 @@ pub(super) struct GuardedStream<S> {
     inner: S,
     guard: WireGuard,
     limits: Limits,
+    member: Member,
     exchange: Arc<Exchange>,
     /// When the head now being received began.
     head_since: Option<Instant>,
@@ -112,7 +148,12 @@ enum Linger {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
-    pub(super) fn new(inner: S, settings: &ServerSettings, exchange: Arc<Exchange>) -> Self {
+    pub(super) fn new(
+        inner: S,
+        settings: &ServerSettings,
+        exchange: Arc<Exchange>,
+        member: Member,
+    ) -> Self {
         let limits = Limits {
             header: settings.header_timeout,
             keep_alive: settings.keep_alive_timeout,
@@ -122,6 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
             inner,
             guard: WireGuard::new(),
             limits,
+            member,
             exchange,
             head_since: None,
             violation: None,
@@ -200,8 +242,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
             if self.write_blocked_since.take().is_some() {
                 self.unblocked = Some(Instant::now());
             }
+            self.exchange.wrote();
             return written;
         }
+        self.exchange.blocked.store(true, Ordering::Relaxed);
         let since = *self.write_blocked_since.get_or_insert_with(Instant::now);
         let deadline = since + self.limits.send;
         loop {
@@ -290,7 +334,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedStream<S> {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        match Pin::new(&mut this.inner).poll_read(cx, buf) {
+        let mut some = (&mut this.inner).take(this.member.share() as u64);
+        match Pin::new(&mut some).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {
                 this.inspect(buf, before);
                 match this.violation {

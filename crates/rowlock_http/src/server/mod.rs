@@ -13,6 +13,7 @@
 
 mod body;
 mod connection;
+mod crowd;
 mod field;
 mod guarded;
 mod listen;

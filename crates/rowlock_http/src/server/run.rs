@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::connection::{ConnectionInfo, Stage, serve};
+use super::crowd::Crowd;
 use super::listen::Listeners;
 use super::settings::ServerSettings;
 
@@ -54,6 +55,7 @@ where
         sockets: listeners.sockets,
         permits: Arc::clone(&permits),
         settings: Arc::clone(&settings),
+        crowd: Arc::default(),
         app,
         stage: watching,
     };
@@ -75,6 +77,7 @@ struct Acceptor<A> {
     sockets: Vec<TcpListener>,
     permits: Arc<Semaphore>,
     settings: Arc<ServerSettings>,
+    crowd: Arc<Crowd>,
     app: A,
     stage: watch::Receiver<Stage>,
 }
@@ -95,6 +98,7 @@ where
                     let serving = serve(
                         stream,
                         info,
+                        self.crowd.join(),
                         Arc::clone(&self.settings),
                         self.app.clone(),
                         self.stage.clone(),
