@@ -154,7 +154,8 @@ class Stage:
 
 Times = collections.namedtuple('Times', 'busy clock')
 USAGE = r'\[(\d+)\] LOG:  EXECUTOR STATISTICS\n.*\n\t!\t([\d.]+) s user, ([\d.]+) s system'
-PLAN = r'\[(\d+)\] LOG:  duration: ([\d.]+) ms  plan:\n((?:\t.*\n)+)'
+# Up to its last brace: what is only half written yet is read again.
+PLAN = r'\[(\d+)\] LOG:  duration: ([\d.]+) ms  plan:\n((?:\t.*\n)*?\t\}\n)'
 
 
 def statements(log, table):
