@@ -193,32 +193,15 @@ pub fn target(path: &str, query: &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fuzz_seeds as seeds;
     use super::*;
     use proptest::prelude::*;
 
-    /// Each seed of the targets as it is, cut off at every byte, and with every byte changed.
-    fn run(target: &str, check: fn(&[u8])) {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut seeds = 0;
-        for entry in std::fs::read_dir(root.join("../../fuzz/seeds").join(target)).unwrap() {
-            let seed = std::fs::read(entry.unwrap().path()).unwrap();
-            check(&seed);
-            for at in 0..seed.len() {
-                check(&seed[..at]);
-                let mut bent = seed.clone();
-                bent[at] ^= 1 << (at % 8);
-                check(&bent);
-            }
-            seeds += 1;
-        }
-        assert!(seeds > 0);
-    }
-
     #[test]
     fn seeds() {
-        run("xml", xml);
-        run("headers", anything);
-        run("form", |data| {
+        seeds::run("xml", xml);
+        seeds::run("headers", anything);
+        seeds::run("form", |data| {
             if let Some((step, body)) = data.split_first() {
                 form(body, usize::from(*step));
             }

@@ -18,6 +18,10 @@ mod delete_object;
 mod delete_objects;
 mod encode;
 mod error;
+#[cfg(test)]
+#[path = "../../../../fuzz/src/seeds.rs"]
+#[allow(unreachable_pub, reason = "as the fuzz targets' tests share it")]
+mod fuzz_seeds;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod get_acl;
