@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::CliError;
 use crate::config::{
-    ANON_KEY, AUTH_JWT_SECRET, ConfigError, S3_PROTOCOL_ACCESS_KEY_ID,
+    ANON_KEY, AUTH_JWT_SECRET, BindSettings, ConfigError, Mode, S3_PROTOCOL_ACCESS_KEY_ID,
     S3_PROTOCOL_ACCESS_KEY_SECRET, SERVICE_KEY, STORAGE_S3_BUCKET, Source, TENANT, Variable,
     embedded, remembered,
 };
@@ -32,6 +32,9 @@ pub(crate) fn run() -> Result<(), CliError> {
     let source = Source::from_process(folder)?;
     let older = older_data(&source, folder);
     let made = ensure(&source, folder)?;
+    for sentence in source.take_warnings() {
+        super::complain(&sentence);
+    }
     if let Some(sentence) = older.filter(|_| made) {
         super::complain(&sentence);
     }
@@ -116,6 +119,14 @@ fn contents(source: &Source) -> Result<String, CliError> {
     let secret_key = random_hex::<32>()?;
     let anon = role_key(&secret, "anon");
     let service = role_key(&secret, "service_role");
+    let bind = BindSettings::from_source(source, Mode::of(source));
+    // Which port the system will choose can't be known.
+    let urls = if bind.port == 0 {
+        String::new()
+    } else {
+        let url = bind.local_url(bind.port);
+        format!("SUPABASE_PUBLIC_URL={url}\nAPI_EXTERNAL_URL={url}\n")
+    };
     Ok(format!(
         "# Made by `rowlock init`. Keep it secret, and keep it: tokens and files depend on it.\n\
          JWT_SECRET={secret}\n\
@@ -126,8 +137,7 @@ fn contents(source: &Source) -> Result<String, CliError> {
          REGION=stub\n\
          STORAGE_TENANT_ID={tenant}\n\
          GLOBAL_S3_BUCKET={bucket}\n\
-         SUPABASE_PUBLIC_URL=http://localhost:8000\n\
-         API_EXTERNAL_URL=http://localhost:8000\n"
+         {urls}"
     ))
 }
 
@@ -158,7 +168,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::config::{Config, Mode};
+    use crate::config::Config;
 
     fn made() -> (tempfile::TempDir, String) {
         let folder = tempfile::tempdir().unwrap();
@@ -205,6 +215,24 @@ mod tests {
         for (name, value) in &pairs {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/=+-".contains(&byte);
             assert!(!value.is_empty() && value.bytes().all(plain), "{name}");
+        }
+    }
+
+    #[test]
+    fn it_names_the_port_on_which_the_server_will_listen() {
+        for (environment, url) in [
+            (vec![], Some("http://localhost:8000")),
+            (vec![("SERVER_PORT", "9123")], Some("http://localhost:9123")),
+            (vec![("PORT", "9124")], Some("http://localhost:9124")),
+            (vec![("PORT", "9124"), ("SERVER_HOST", "192.0.2.7")], Some("http://192.0.2.7:9124")),
+            (vec![("SERVER_PORT", "70000")], Some("http://localhost:8000")),
+            (vec![("DATABASE_URL", "postgres://u@h/d")], Some("http://localhost:5000")),
+            (vec![("SERVER_PORT", "0")], None),
+        ] {
+            let text = contents(&Source::new(&environment, &[])).unwrap();
+            let pairs = pairs(&text);
+            assert_eq!(pairs.get("SUPABASE_PUBLIC_URL").copied(), url, "{environment:?}");
+            assert_eq!(pairs.get("API_EXTERNAL_URL").copied(), url, "{environment:?}");
         }
     }
 

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Mode;
@@ -84,6 +85,46 @@ impl BindSettings {
                 .and_then(|most| usize::try_from(most).ok())
                 .unwrap_or(16_384),
             version: source.text_or(&VERSION, "0.0.0"),
+        }
+    }
+    /// The URL under which this machine reaches a server that listens on that port: of the one
+    /// address that it listens on, else of `localhost`.
+    pub(crate) fn local_url(&self, port: u16) -> String {
+        let plain = |host: &&String| {
+            host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:".contains(&byte))
+        };
+        let only = self.hosts.first().filter(|_| self.hosts.len() == 1).filter(plain);
+        let host = match only.map(|host| (host, host.parse::<IpAddr>())) {
+            Some((host, Err(_))) => host.clone(),
+            Some((_, Ok(ip))) if ip.is_unspecified() || ip.is_loopback() => "localhost".to_owned(),
+            Some((_, Ok(IpAddr::V6(ip)))) => format!("[{ip}]"),
+            Some((_, Ok(IpAddr::V4(ip)))) => ip.to_string(),
+            None => "localhost".to_owned(),
+        };
+        format!("http://{host}:{port}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_local_url_is_one_that_answers() {
+        for (host, url) in [
+            (None, "http://localhost:9000"),
+            (Some("0.0.0.0"), "http://localhost:9000"),
+            (Some("[::]"), "http://localhost:9000"),
+            (Some("127.0.0.1"), "http://localhost:9000"),
+            (Some("192.0.2.7"), "http://192.0.2.7:9000"),
+            (Some("[2001:db8::1]"), "http://[2001:db8::1]:9000"),
+            (Some("store.internal"), "http://store.internal:9000"),
+            // It goes into a file that shells read.
+            (Some("$(id)"), "http://localhost:9000"),
+        ] {
+            let set: Vec<_> = host.map(|host| ("SERVER_HOST", host)).into_iter().collect();
+            let bind = BindSettings::from_source(&Source::new(&set, &[]), Mode::Alone);
+            assert_eq!(bind.local_url(9000), url, "{host:?}");
         }
     }
 }

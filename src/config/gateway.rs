@@ -1,5 +1,6 @@
 use url::Url;
 
+use super::bind::BindSettings;
 use super::database::list;
 use super::error::ConfigError;
 use super::source::Source;
@@ -97,6 +98,23 @@ impl GatewaySettings {
             etag_headers: list(&source.text_or(&REQUEST_ETAG_HEADERS, "if-none-match")),
             s_maxage: source.number(&RESPONSE_S_MAXAGE).unwrap_or(0),
         })
+    }
+}
+
+/// Alone, `.env` names the port of the first start: says so where a later one listens on another.
+pub(super) fn warn_of_another_port(
+    source: &Source,
+    gateway: &GatewaySettings,
+    bind: &BindSettings,
+) {
+    let Some(url) = &gateway.public_url else { return };
+    let here = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    if let Some(port) = url.port().filter(|port| here && ![0, *port].contains(&bind.port)) {
+        source.warn(format!(
+            "STORAGE_PUBLIC_URL (SUPABASE_PUBLIC_URL) names port {port} of this machine, and the \
+             server listens on port {}: change one of them, unless a proxy listens on {port}",
+            bind.port
+        ));
     }
 }
 

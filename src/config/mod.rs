@@ -94,6 +94,9 @@ impl Config {
             objects,
             alarms: Vec::new(),
         };
+        if mode == Mode::Alone {
+            gateway::warn_of_another_port(source, &config.gateway, &config.bind);
+        }
         later::warn_of_promises(source);
         registry::warn_of_typos(source);
         config.alarms = source.take_alarms();

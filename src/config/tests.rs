@@ -374,3 +374,21 @@ fn every_name_is_declared_once() {
         assert!(registry::knows(name), "{name}");
     }
 }
+
+#[test]
+fn a_public_url_of_another_port_is_told_alone() {
+    let told = |environment: &[(&str, &str)], url: &str| {
+        let file = [("JWT_SECRET", SECRET), ("SUPABASE_PUBLIC_URL", url)];
+        let source = Source::new(environment, &file);
+        Config::from_source(&source).unwrap();
+        source.take_warnings()
+    };
+    assert_eq!(told(&[], "http://localhost:8000"), Vec::<String>::new());
+    assert_eq!(told(&[("PORT", "0")], "http://localhost:8000"), Vec::<String>::new());
+    // A proxy's, as far as anybody can tell.
+    assert_eq!(told(&[], "https://files.example.com:8443"), Vec::<String>::new());
+    assert_eq!(told(&[], "http://localhost"), Vec::<String>::new());
+    let warnings = told(&[("SERVER_PORT", "9000")], "http://localhost:8000");
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("port 8000") && warnings[0].contains("port 9000"), "{warnings:?}");
+}
