@@ -8,24 +8,28 @@ use crate::config::Config;
 /// Says where the server is, where its keys are, and what to try.
 pub(crate) fn print(config: &Config, addresses: &[SocketAddr]) {
     let port = addresses.first().map_or(config.bind.port, SocketAddr::port);
-    let endpoint = format!("http://localhost:{port}/storage/v1/s3");
-    let text = format!(
+    let text = text(&config.bind.local_url(port));
+    // Nobody reads a closed terminal; the server runs on.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+fn text(url: &str) -> String {
+    format!(
         "
   Rowlock {version} is ready.
 
-    S3 endpoint  {endpoint}
-    Keys         .env (S3_PROTOCOL_ACCESS_KEY_ID, S3_PROTOCOL_ACCESS_KEY_SECRET)
+    URL          {url}   (for createClient; REST is below /storage/v1)
+    S3 endpoint  {url}/storage/v1/s3
+    Keys         .env    (ANON_KEY, SERVICE_ROLE_KEY; S3_PROTOCOL_ACCESS_KEY_ID, S3_PROTOCOL_ACCESS_KEY_SECRET)
     Stop         Ctrl-C
 
   Try, in a second shell in this folder:
 
     set -a && . ./.env && export AWS_ACCESS_KEY_ID=$S3_PROTOCOL_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY=$S3_PROTOCOL_ACCESS_KEY_SECRET AWS_DEFAULT_REGION=$REGION
-    aws s3 mb s3://your-storage-bucket --endpoint-url {endpoint}
-    aws s3 cp README.md s3://your-storage-bucket/ --endpoint-url {endpoint}
+    aws s3 mb s3://your-storage-bucket --endpoint-url {url}/storage/v1/s3
+    echo hello | aws s3 cp - s3://your-storage-bucket/hello.txt --endpoint-url {url}/storage/v1/s3
 
 ",
         version = env!("CARGO_PKG_VERSION"),
-    );
-    // Nobody reads a closed terminal; the server runs on.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    )
 }
