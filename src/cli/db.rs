@@ -3,12 +3,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Subcommand;
-use rowlock_catalog::connect::split_password;
+use rowlock_catalog::connect::{ConnectSettings, Connector, split_password};
 use rowlock_catalog::embedded::Embedded;
+use rowlock_catalog::schema;
 
 use super::CliError;
 use crate::config::Source;
 use crate::config::database::{DatabaseSettings, DatabaseTarget};
+use crate::server::ServeError;
 
 /// What to do with the database.
 #[derive(Debug, Subcommand)]
@@ -20,6 +22,13 @@ pub(crate) enum Action {
         /// Arguments for psql, such as -c 'SELECT …' or -f FILE
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
         arguments: Vec<String>,
+    },
+    /// Print the SQL that takes Rowlock's own tables out of the database, before another storage
+    /// server takes over; with --yes, run it
+    Leave {
+        /// Run it
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -34,7 +43,29 @@ pub(crate) fn run(action: &Action) -> Result<(), CliError> {
     match action {
         Action::Url => super::print(&format!("{}\n", url(&target)?)),
         Action::Shell { arguments } => shell(&target, arguments),
+        Action::Leave { yes: false } => super::print(schema::LEAVE),
+        Action::Leave { yes: true } => leave(target),
     }
+}
+
+fn leave(target: DatabaseTarget) -> Result<(), CliError> {
+    let DatabaseTarget::External(external) = target else {
+        return Err(CliError::Usage(
+            "without DATABASE_URL the database is Rowlock's own, and no other server uses it"
+                .into(),
+        ));
+    };
+    let settings = ConnectSettings {
+        ssl_root_cert: external.ssl_root_cert,
+        application_name: Some("rowlock db leave".to_owned()),
+        ..ConnectSettings::new(external.url)
+    };
+    super::runtime()?.block_on(async {
+        let connector = Connector::new(&settings).map_err(ServeError::from)?;
+        let (client, _driver) = connector.connect().await.map_err(ServeError::from)?;
+        schema::leave(&client).await.map_err(ServeError::from)
+    })?;
+    super::print("Rowlock's own tables are gone from the database; all else is as it was.\n")
 }
 
 fn url(target: &DatabaseTarget) -> Result<String, CliError> {

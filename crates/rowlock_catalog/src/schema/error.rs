@@ -68,6 +68,9 @@ pub enum Error {
         /// Where the tables are.
         schema: &'static str,
     },
+    /// Our own tables can't be dropped now, or are not there.
+    #[error("{0}")]
+    Staying(String),
     /// The superuser that sets a stack up must not be the role that the stack restricts.
     #[error("the stack's roles can't be made by a superuser named 'postgres'")]
     BootstrapUser,

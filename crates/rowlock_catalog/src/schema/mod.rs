@@ -5,6 +5,7 @@
 //! database that has these rows is left as it is. Our own tables live in a schema of their own.
 
 mod error;
+mod leave;
 mod ledger;
 mod own;
 mod rights;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use tokio_postgres::{Client, Transaction};
 
 pub use error::{Error, REFERENCE_VERSION};
+pub use leave::{LEAVE, leave};
 pub use stack::{StackSettings, bootstrap_stack};
 
 /// The session-level lock that the reference takes around its migrations too.
