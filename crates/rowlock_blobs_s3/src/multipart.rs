@@ -188,10 +188,26 @@ pub(crate) async fn complete(
     if summed && joined.as_ref().is_err_and(|failure| store.gives_up_checksums(failure)) {
         joined = join(store, key, id, parts, false).await;
     }
+    let tag = joined_tag(parts);
+    let others = || {
+        let why = "another request has joined other parts".into();
+        Err(Error::Unavailable { doing: DOING, why })
+    };
     match joined {
-        Ok(etag) => Ok(Joined { size, etag }),
+        Ok(etag) => {
+            // Some services answer a repeated request with what was joined by the first one.
+            let foretold = tag.is_some_and(|tag| tag == etag);
+            if store.saw_joined_tag(foretold) && !foretold {
+                return others();
+            }
+            Ok(Joined { size, etag })
+        }
+        // Joined before, by an attempt whose answer was lost, or by another request.
         Err(failure) if failure.code == "NoSuchUpload" || failure.status == Some(404) => {
             match read::head(store, key).await {
+                Ok(found) if store.foretells_tags() && tag.is_some_and(|it| it != found.etag) => {
+                    others()
+                }
                 Ok(found) if found.size == size => Ok(Joined { size, etag: found.etag }),
                 Ok(found) => Err(Error::WrongLength { expected: size, found: found.size }),
                 Err(failure) => Err(failure.error(DOING)),
@@ -204,6 +220,16 @@ pub(crate) async fn complete(
         }
         Err(failure) => Err(failure.error(DOING)),
     }
+}
+
+/// The tag that AWS gives to what these parts are joined into: the MD5 of their MD5s, `-`, and their
+/// number. `None` where their own tags are no MD5s.
+fn joined_tag(parts: &[&Sent]) -> Option<String> {
+    let digests: Result<Vec<Vec<u8>>, _> =
+        parts.iter().map(|part| hex::decode(&part.etag)).collect();
+    let digests = digests.ok().filter(|digests| digests.iter().all(|it| it.len() == 16))?;
+    let digest = rowlock_digest::md5(&digests.concat());
+    Some(format!("{}-{}", hex::encode(digest), parts.len()))
 }
 
 async fn put_empty(

@@ -1,14 +1,15 @@
 //! Writing one part of a multipart upload that a client leads: it becomes one part in the service.
 
+use crate::budget::Wait;
 use crate::multipart;
 use crate::piece::{Buffered, Passing, Source, Sums};
-use crate::store::{Inner, LONG_PATIENCE, PATIENCE};
+use crate::store::Inner;
+use crate::upload::{Arrived, Sending};
 use async_trait::async_trait;
 use bytes::Bytes;
 use rowlock_blobs::{BlobWriter, Error, MultipartBlob, StagedPart};
 use std::io;
 use std::sync::Arc;
-use tokio::task::JoinHandle;
 
 const DOING: &str = "sending a part";
 
@@ -18,22 +19,13 @@ pub(crate) struct PartWriter {
     id: String,
     number: i32,
     length: Option<u64>,
-    filled: u64,
     state: State,
 }
 
 enum State {
     Empty,
-    Held(Buffered, u64),
-    Passed(Passing, JoinHandle<Result<String, Error>>),
-}
-
-impl Drop for PartWriter {
-    fn drop(&mut self) {
-        if let State::Passed(_, sending) = &self.state {
-            sending.abort();
-        }
-    }
+    Held(Buffered),
+    Passed(Passing, Sending),
 }
 
 impl PartWriter {
@@ -49,33 +41,42 @@ impl PartWriter {
             number: i32::try_from(number).unwrap_or(i32::MAX),
             store,
             length,
-            filled: 0,
             state: State::Empty,
         }
     }
 
-    async fn begin(&self) -> Result<State, Error> {
-        let most = self.store.settings.part_size;
-        let size = self.length.unwrap_or(most);
-        let patience = if self.length.is_none() { LONG_PATIENCE } else { PATIENCE };
-        if size <= most
-            && let Some(share) = self.store.budget.share(size, patience).await
-        {
-            return Ok(State::Held(Buffered::new(share), size));
+    /// Takes the next bytes into memory. What finds no room there passes through, as parts do that
+    /// are larger than what is held; without a length that cannot be.
+    async fn hold(&self, mut held: Buffered, chunk: Bytes) -> Result<State, Error> {
+        let part_size = self.store.part_size();
+        let most = self.length.unwrap_or(part_size);
+        if held.len() + chunk.len() as u64 > most {
+            let source = io::Error::other("more bytes than announced, or than go without");
+            return Err(Error::Io { doing: DOING, source });
+        }
+        let wait = if self.length.is_some() { Wait::Short } else { Wait::Long };
+        let budget = &self.store.budget;
+        if most <= part_size && held.make_room(budget, chunk.len(), most, wait).await {
+            held.push(chunk);
+            return Ok(State::Held(held));
         }
         if self.length.is_none() {
             return Err(Error::Unavailable { doing: DOING, why: "no memory is free".into() });
         }
-        let (passing, source) = Passing::new(size);
-        Ok(State::Passed(passing, self.pass(size, source)))
+        let (mut passing, source) = Passing::new(most, self.store.stream(DOING).await?);
+        let sending = self.pass(most, source);
+        if passing.take_over(held).await && passing.push(chunk).await {
+            return Ok(State::Passed(passing, sending));
+        }
+        Err(sending.gone(DOING).await)
     }
 
-    fn pass(&self, length: u64, source: Source) -> JoinHandle<Result<String, Error>> {
+    fn pass(&self, length: u64, source: Source) -> Sending {
         let (store, key, id) = (Arc::clone(&self.store), self.key.clone(), self.id.clone());
         let number = self.number;
-        tokio::spawn(async move {
+        Sending::new(async move {
             let sent = multipart::pass_part(&store, &key, &id, number, length, &source).await;
-            sent.map_err(|failure| failure.error(DOING))
+            sent.map(Arrived::passed).map_err(|failure| failure.error(DOING))
         })
     }
 
@@ -92,38 +93,23 @@ impl PartWriter {
     }
 }
 
-async fn answer(sending: &mut JoinHandle<Result<String, Error>>) -> Result<String, Error> {
-    sending.await.unwrap_or_else(|lost| Err(Error::Io { doing: DOING, source: lost.into() }))
-}
-
 #[async_trait]
 impl BlobWriter for PartWriter {
     async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
         if chunk.is_empty() {
             return Ok(());
         }
-        if let State::Empty = self.state {
-            self.state = self.begin().await?;
-        }
-        self.filled += chunk.len() as u64;
-        match &mut self.state {
-            State::Empty => Ok(()),
-            State::Held(held, size) if self.filled <= *size => {
-                held.push(chunk);
-                Ok(())
-            }
-            State::Held(..) => {
-                let source = io::Error::other("a part of this size must say its length first");
-                Err(Error::Io { doing: DOING, source })
-            }
-            State::Passed(passing, sending) => {
-                if passing.push(chunk).await {
-                    return Ok(());
+        self.state = match std::mem::replace(&mut self.state, State::Empty) {
+            State::Empty => self.hold(Buffered::default(), chunk).await?,
+            State::Held(held) => self.hold(held, chunk).await?,
+            State::Passed(mut passing, sending) => {
+                if !passing.push(chunk).await {
+                    return Err(sending.gone(DOING).await);
                 }
-                let why = "an answer before its time".into();
-                Err(answer(sending).await.err().unwrap_or(Error::Unavailable { doing: DOING, why }))
+                State::Passed(passing, sending)
             }
-        }
+        };
+        Ok(())
     }
 
     async fn finish(self: Box<Self>) -> Result<(), Error> {
@@ -135,10 +121,10 @@ impl BlobWriter for PartWriter {
         let etag = match std::mem::replace(&mut self.state, State::Empty) {
             // Some services take no empty part: Complete leaves it out.
             State::Empty => hex::encode(rowlock_digest::md5(b"")),
-            State::Held(held, _) => self.put(&held, etag).await?,
-            State::Passed(passing, mut sending) => {
+            State::Held(held) => self.put(&held, etag).await?,
+            State::Passed(passing, sending) => {
                 passing.end().await;
-                answer(&mut sending).await?
+                sending.answer().await?.etag
             }
         };
         Ok(Box::new(Staged { etag }))

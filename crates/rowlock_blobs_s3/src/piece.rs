@@ -1,6 +1,6 @@
 //! Bytes on their way into the service: one PUT's or one part's worth.
 
-use crate::budget::Share;
+use crate::budget::{Budget, Share, Wait};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::body::SdkBody;
 use base64::Engine;
@@ -14,7 +14,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// How many chunks wait between a client and the service.
 const QUEUED: usize = 2;
@@ -24,13 +24,29 @@ const QUEUED: usize = 2;
 pub(crate) struct Buffered {
     chunks: Vec<Bytes>,
     length: u64,
-    share: Option<Share>,
+    share: Share,
 }
 
 impl Buffered {
-    /// Nothing yet, with room for it.
+    /// Nothing yet, with the room that there is for it already.
     pub(crate) fn new(share: Share) -> Self {
-        Self { share: Some(share), ..Self::default() }
+        Self { share, ..Self::default() }
+    }
+
+    /// Takes room for the next `bytes` of at most `most` in all; see [`Budget::grow`].
+    pub(crate) async fn make_room(
+        &mut self,
+        budget: &Budget,
+        bytes: usize,
+        most: u64,
+        wait: Wait,
+    ) -> bool {
+        budget.grow(&mut self.share, self.length + bytes as u64, most, wait).await
+    }
+
+    /// Takes over another share's room.
+    pub(crate) fn take_room(&mut self, share: Share) {
+        self.share.merge(share);
     }
 
     pub(crate) fn push(&mut self, chunk: Bytes) {
@@ -69,7 +85,7 @@ impl Buffered {
     }
 
     /// The room that the bytes took.
-    pub(crate) fn into_share(self) -> Option<Share> {
+    pub(crate) fn into_share(self) -> Share {
         self.share
     }
 }
@@ -104,10 +120,12 @@ pub(crate) struct Passing {
 }
 
 /// Where requests get passing bytes from; one request at a time.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Source {
     passed: Arc<Mutex<Passed>>,
     length: u64,
+    /// The right to pass bytes through, until the request has its answer.
+    _stream: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
@@ -140,10 +158,21 @@ impl Source {
 
 impl Passing {
     /// The sender, and the source of `length` bytes for the request.
-    pub(crate) fn new(length: u64) -> (Self, Source) {
+    pub(crate) fn new(length: u64, stream: OwnedSemaphorePermit) -> (Self, Source) {
         let (to, from) = mpsc::channel(QUEUED);
         let passed = Passed { from, kept: Vec::new(), size: 0, whole: true, request: 0 };
-        (Self { to, last: None }, Source { passed: Arc::new(Mutex::new(passed)), length })
+        let passed = Arc::new(Mutex::new(passed));
+        (Self { to, last: None }, Source { passed, length, _stream: stream })
+    }
+
+    /// Passes on what was held so far, and gives its room back; false as for [`Passing::push`].
+    pub(crate) async fn take_over(&mut self, held: Buffered) -> bool {
+        for chunk in held.chunks {
+            if !self.push(chunk).await {
+                return false;
+            }
+        }
+        true
     }
 
     /// False when nobody takes the bytes any more: the request has its answer.

@@ -12,6 +12,7 @@ use futures_util::stream;
 use rowlock_blobs::{BlobBody, BlobKey, Error};
 use std::ops::Range;
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
 const DOING: &str = "reading a blob";
 /// What is no larger is read whole before it is answered.
@@ -64,6 +65,7 @@ pub(crate) async fn read(
         tag: None,
         body: None,
         breaks: 0,
+        _stream: if end - start > SMALL { Some(store.stream(DOING).await?) } else { None },
     };
     reader.open().await?;
     if end - start > SMALL {
@@ -97,6 +99,7 @@ struct Reader {
     tag: Option<String>,
     body: Option<(ByteStream, Bytes)>,
     breaks: u32,
+    _stream: Option<OwnedSemaphorePermit>,
 }
 
 impl Reader {

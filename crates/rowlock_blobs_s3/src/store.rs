@@ -29,6 +29,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The smallest part that services take, other than as the last (S3 user guide, "Multipart
 /// upload limits").
@@ -37,11 +38,6 @@ pub(crate) const MIN_PART: u64 = 5 << 20;
 pub(crate) const MAX_PARTS: u64 = 10_000;
 /// How long a service may work at joining or copying before it answers.
 pub(crate) const LONG_WORK: Duration = Duration::from_secs(600);
-
-/// How long an upload of known length waits for memory before it is passed through instead.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
-/// How long one waits that cannot be passed through.
-pub(crate) const LONG_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Keeps blobs in an S3 service. Cheap to clone.
 #[derive(Clone)]
@@ -57,9 +53,14 @@ pub(crate) struct Inner {
     pub(crate) client: Client,
     pub(crate) layout: Layout,
     pub(crate) budget: Budget,
+    /// Requests that last as long as a client takes or gives bytes. They leave some sockets to
+    /// those that are done soon, however many clients are slow.
+    streams: Arc<Semaphore>,
     pub(crate) settings: S3Settings,
     /// Found out once: the service takes none of the newer checksums.
     plain: AtomicBool,
+    /// The service's tag of the last parts that were joined was the one foretold.
+    foretold: AtomicBool,
 }
 
 impl S3Store {
@@ -98,8 +99,10 @@ impl S3Store {
         Ok(Self(Arc::new(Inner {
             client: Client::from_conf(config.build()),
             layout,
-            budget: Budget::new(settings.buffer_budget),
+            budget: Budget::new(settings.buffer_budget, settings.part_size.max(MIN_PART)),
+            streams: Arc::new(Semaphore::new(streams(settings.max_sockets))),
             plain: AtomicBool::new(settings.request_checksums == Checksums::WhenRequired),
+            foretold: AtomicBool::new(false),
             settings,
         })))
     }
@@ -137,7 +140,29 @@ async fn credentials(
     }
 }
 
+/// How many of the sockets may be held by clients' pace.
+fn streams(max_sockets: usize) -> usize {
+    (max_sockets - max_sockets / 4).max(1)
+}
+
 impl Inner {
+    /// The right to a request that goes at a client's pace.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when too many others do for longer than a request may wait.
+    pub(crate) async fn stream(&self, doing: &'static str) -> Result<OwnedSemaphorePermit, Error> {
+        let stream = Arc::clone(&self.streams).acquire_owned();
+        match tokio::time::timeout(self.settings.limits.first_byte, stream).await {
+            Ok(Ok(stream)) => Ok(stream),
+            _ => Err(Error::Unavailable { doing, why: "too many slow clients".into() }),
+        }
+    }
+
+    /// The size of the pieces that large blobs are sent in.
+    pub(crate) fn part_size(&self) -> u64 {
+        self.settings.part_size.max(MIN_PART)
+    }
+
     pub(crate) fn bucket(&self) -> &str {
         &self.settings.bucket
     }
@@ -150,6 +175,18 @@ impl Inner {
     /// Whether uploads carry no checksum but `Content-MD5`.
     pub(crate) fn is_plain(&self) -> bool {
         self.plain.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether the tag of parts that were joined was the one that AWS's rule foretells;
+    /// returns whether it was the time before.
+    pub(crate) fn saw_joined_tag(&self, foretold: bool) -> bool {
+        self.foretold.swap(foretold, Ordering::Relaxed)
+    }
+
+    /// Whether tags tell which parts an object was joined from. Some services have tags of their
+    /// own making, and so has AWS for what it encrypts with a key of its customer's.
+    pub(crate) fn foretells_tags(&self) -> bool {
+        self.foretold.load(Ordering::Relaxed)
     }
 
     /// Gives the newer checksums up if that is what the service refused; true when it was. To be

@@ -1,6 +1,6 @@
 //! The multipart upload of one large blob: its parts under way, and their end.
 
-use crate::budget::{Budget, Share};
+use crate::budget::Share;
 use crate::multipart::{self, Sent};
 use crate::piece::{Buffered, Source};
 use crate::store::{Inner, MAX_PARTS};
@@ -9,7 +9,6 @@ use rowlock_blobs::{BlobAttributes, Error};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// A request under way; dropped, it ends.
@@ -17,16 +16,16 @@ pub(crate) struct Sending(JoinHandle<Result<Arrived, Error>>);
 
 /// What the service has acknowledged.
 pub(crate) struct Arrived {
-    etag: String,
+    pub(crate) etag: String,
     crc32: Option<String>,
     /// The room that the bytes took.
-    share: Option<Share>,
+    share: Share,
 }
 
 impl Arrived {
     /// Bytes that were not held.
     pub(crate) fn passed(etag: String) -> Self {
-        Self { etag, crc32: None, share: None }
+        Self { etag, crc32: None, share: Share::default() }
     }
 }
 
@@ -47,6 +46,16 @@ impl Sending {
         let lost = |error: tokio::task::JoinError| Error::Io { doing: DOING, source: error.into() };
         (&mut self.0).await.unwrap_or_else(|error| Err(lost(error)))
     }
+
+    /// Why it takes no bytes any more.
+    pub(crate) async fn gone(self, doing: &'static str) -> Error {
+        self.answer().await.err().unwrap_or_else(|| early(doing))
+    }
+}
+
+/// A success that nobody can have had yet.
+pub(crate) fn early(doing: &'static str) -> Error {
+    Error::Unavailable { doing, why: "an answer before its time".into() }
 }
 
 /// The upload; aborted when it is dropped before its end.
@@ -98,24 +107,17 @@ impl Upload {
         self.held
     }
 
-    /// Room for the next part: what is free, or what comes free when one of its own is done.
-    pub(crate) async fn share(
-        &mut self,
-        budget: &Budget,
-        size: u64,
-    ) -> Result<Option<Share>, Error> {
-        loop {
-            if let Some(share) = self.spare.take() {
-                return Ok(Some(share));
-            }
-            if let Some(share) = budget.share(size, Duration::ZERO).await {
-                return Ok(Some(share));
-            }
-            if self.sending.is_empty() {
-                return Ok(budget.share(size, crate::store::LONG_PATIENCE).await);
-            }
+    /// The room that a part of its own has left, once one is done; `None` when none is under way.
+    pub(crate) async fn spare(&mut self) -> Result<Option<Share>, Error> {
+        while self.spare.is_none() && !self.sending.is_empty() {
             self.wait(self.sending.len() - 1).await?;
         }
+        Ok(self.spare.take())
+    }
+
+    /// The same, of a part that is done already.
+    pub(crate) fn spare_now(&mut self) -> Share {
+        self.spare.take().unwrap_or_default()
     }
 
     /// Sends a part whose bytes pass through.
@@ -167,7 +169,9 @@ impl Upload {
             let Arrived { etag, crc32, share } = sending.answer().await?;
             self.sent.push(Sent { number, etag, size, crc32 });
             // One is kept until the end, so that this upload never has to wait for others.
-            self.spare = self.spare.take().or(share);
+            if self.held && self.spare.is_none() {
+                self.spare = share.lasting();
+            }
         }
         Ok(())
     }

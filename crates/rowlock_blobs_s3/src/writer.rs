@@ -1,17 +1,17 @@
 //! Writing a blob: one PUT up to a part's size, else a multipart upload of its own.
 
+use crate::budget::Wait;
 use crate::failure::Failure;
 use crate::layout::checked;
 use crate::piece::{Buffered, Passing, Source};
 use crate::retry::{retrying, retrying_while};
-use crate::store::{Inner, LONG_PATIENCE, MAX_PARTS, MIN_PART, PATIENCE};
-use crate::upload::{Arrived, Sending, Upload};
+use crate::store::{Inner, MAX_PARTS};
+use crate::upload::{self, Arrived, Sending, Upload};
 use async_trait::async_trait;
 use bytes::Bytes;
 use rowlock_blobs::{BlobAttributes, BlobKey, BlobWriter, Error, StagedPart};
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub(crate) const DOING: &str = "sending a blob";
 
@@ -52,7 +52,7 @@ impl Writer {
     /// The size of parts: as configured, or larger where there would be too many.
     fn part_size(&self) -> u64 {
         let fewest = self.length.unwrap_or_default().div_ceil(MAX_PARTS);
-        self.store.settings.part_size.max(MIN_PART).max(fewest)
+        self.store.part_size().max(fewest)
     }
 
     /// Begins the piece that the next bytes go into.
@@ -60,40 +60,65 @@ impl Writer {
         let part_size = self.part_size();
         let left = self.length.map(|length| length.saturating_sub(self.before));
         let size = left.map_or(part_size, |left| left.min(part_size));
-        let kind = match self.room(size, left.is_none()).await? {
-            Some(held) => Kind::Held(held),
-            None => {
-                let (passing, source) = Passing::new(size);
-                let sending = match &mut self.upload {
-                    Some(upload) => upload.pass(size, source),
-                    None => self.pass(size, source),
-                };
-                Kind::Passed(passing, sending)
-            }
+        let share = self.upload.as_mut().map(Upload::spare_now).unwrap_or_default();
+        let held = Buffered::new(share);
+        let kind = if size > self.store.part_size() {
+            self.pass_on(size, held).await?
+        } else {
+            Kind::Held(held)
         };
         Ok(Piece { kind, filled: 0, size })
     }
 
-    /// Room for a piece, or `None` where its bytes have to pass through. An upload whose first
-    /// piece is held holds all of them: it gets by with the room of those that are done.
-    async fn room(&mut self, size: u64, unknown: bool) -> Result<Option<Buffered>, Error> {
+    /// Makes room for the next bytes of a held piece; false where they have to pass through. An
+    /// upload whose first piece was held holds all of them.
+    async fn make_room(
+        &mut self,
+        held: &mut Buffered,
+        bytes: usize,
+        size: u64,
+    ) -> Result<bool, Error> {
         let budget = &self.store.budget;
-        let share = match &mut self.upload {
-            Some(upload) if upload.is_held() => upload.share(budget, size).await?,
-            Some(_) => budget.share(size, Duration::ZERO).await,
-            None if unknown => budget.share(size, LONG_PATIENCE).await,
-            None => {
-                let share = budget.share(size, PATIENCE).await;
-                if self.length.is_some_and(|length| length > size) {
-                    self.upload = Some(self.begin_upload(share.is_some()).await?);
-                }
-                share
-            }
-        };
-        if share.is_none() && (unknown || self.upload.as_ref().is_some_and(Upload::is_held)) {
-            return Err(Error::Unavailable { doing: DOING, why: "no memory is free".into() });
+        if held.make_room(budget, bytes, size, Wait::No).await {
+            return Ok(true);
         }
-        Ok(share.map(Buffered::new))
+        let wait = match &mut self.upload {
+            // It gets by with the room of its parts that are done.
+            Some(upload) if upload.is_held() => {
+                while let Some(share) = upload.spare().await? {
+                    held.take_room(share);
+                    if held.make_room(budget, bytes, size, Wait::No).await {
+                        return Ok(true);
+                    }
+                }
+                Wait::Long
+            }
+            Some(_) => return Ok(false),
+            None if self.length.is_none() => Wait::Long,
+            None => Wait::Short,
+        };
+        match (held.make_room(budget, bytes, size, wait).await, wait) {
+            (false, Wait::Long) => {
+                Err(Error::Unavailable { doing: DOING, why: "no memory is free".into() })
+            }
+            (room, _) => Ok(room),
+        }
+    }
+
+    /// Begins to pass a piece through, what was held of it first.
+    async fn pass_on(&mut self, size: u64, held: Buffered) -> Result<Kind, Error> {
+        if self.upload.is_none() && self.length.is_some_and(|length| length > size) {
+            self.upload = Some(self.begin_upload(false).await?);
+        }
+        let (mut passing, source) = Passing::new(size, self.store.stream(DOING).await?);
+        let sending = match &mut self.upload {
+            Some(upload) => upload.pass(size, source),
+            None => self.pass(size, source),
+        };
+        if !passing.take_over(held).await {
+            return Err(sending.gone(DOING).await);
+        }
+        Ok(Kind::Passed(passing, sending))
     }
 
     async fn begin_upload(&self, held: bool) -> Result<Upload, Error> {
@@ -190,12 +215,19 @@ impl BlobWriter for Writer {
                 return Err(Error::Io { doing: DOING, source });
             }
             let now = chunk.split_to(room.min(chunk.len()));
+            if let Kind::Held(mut held) = piece.kind {
+                piece.kind = if self.make_room(&mut held, now.len(), piece.size).await? {
+                    Kind::Held(held)
+                } else {
+                    self.pass_on(piece.size, held).await?
+                };
+            }
             piece.filled += now.len() as u64;
             match &mut piece.kind {
                 Kind::Held(held) => held.push(now),
                 Kind::Passed(passing, _) => {
                     if !passing.push(now).await {
-                        return Err(gone(piece).await);
+                        return Err(piece.gone().await);
                     }
                 }
             }
@@ -231,11 +263,12 @@ impl BlobWriter for Writer {
     }
 }
 
-/// Why nobody takes a passed piece's bytes.
-async fn gone(piece: Piece) -> Error {
-    let early = || Error::Unavailable { doing: DOING, why: "an answer before its time".into() };
-    match piece.kind {
-        Kind::Passed(_, sending) => sending.answer().await.err().unwrap_or_else(early),
-        Kind::Held(_) => early(),
+impl Piece {
+    /// Why nobody takes its bytes.
+    async fn gone(self) -> Error {
+        match self.kind {
+            Kind::Passed(_, sending) => sending.gone(DOING).await,
+            Kind::Held(_) => upload::early(DOING),
+        }
     }
 }

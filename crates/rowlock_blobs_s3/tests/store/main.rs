@@ -4,7 +4,9 @@
 
 mod access;
 mod faults;
+mod joining;
 mod listing;
 mod proxy;
 mod servers;
+mod slow;
 mod suite;
