@@ -3,7 +3,7 @@ use std::path::Path;
 use super::{CliError, init, logging};
 use crate::config::{Config, Mode, Source};
 
-/// What `serve` and `db` begin with: reads the configuration from the environment and the `.env`
+/// What `serve` begins with: reads the configuration from the environment and the `.env`
 /// of the current folder, starts the log, and says what is odd.
 ///
 /// Alone, where nothing is configured, the keys are made first.
@@ -25,6 +25,7 @@ pub(crate) fn prepare() -> Result<Config, CliError> {
     let config = Config::from_source(&source);
     if let Ok(config) = &config {
         logging::start(&config.logging);
+        config.warn_of_another_port(&source);
     }
     for sentence in source.take_warnings() {
         tracing::warn!("{sentence}");

@@ -101,7 +101,7 @@ impl GatewaySettings {
     }
 }
 
-/// Alone, `.env` names the port of the first start: says so where a later one listens on another.
+/// Says so where the public URL names another port of this machine than the server's.
 pub(super) fn warn_of_another_port(
     source: &Source,
     gateway: &GatewaySettings,

@@ -94,12 +94,17 @@ impl Config {
             objects,
             alarms: Vec::new(),
         };
-        if mode == Mode::Alone {
-            gateway::warn_of_another_port(source, &config.gateway, &config.bind);
-        }
         later::warn_of_promises(source);
         registry::warn_of_typos(source);
         config.alarms = source.take_alarms();
         Ok(config)
+    }
+
+    /// What is odd only where the server is about to listen: alone, `.env` names the port of the
+    /// first start, and this start's may be another one.
+    pub(crate) fn warn_of_another_port(&self, source: &Source) {
+        if self.mode == Mode::Alone {
+            gateway::warn_of_another_port(source, &self.gateway, &self.bind);
+        }
     }
 }

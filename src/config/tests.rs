@@ -380,7 +380,7 @@ fn a_public_url_of_another_port_is_told_alone() {
     let told = |environment: &[(&str, &str)], url: &str| {
         let file = [("JWT_SECRET", SECRET), ("SUPABASE_PUBLIC_URL", url)];
         let source = Source::new(environment, &file);
-        Config::from_source(&source).unwrap();
+        Config::from_source(&source).unwrap().warn_of_another_port(&source);
         source.take_warnings()
     };
     assert_eq!(told(&[], "http://localhost:8000"), Vec::<String>::new());
