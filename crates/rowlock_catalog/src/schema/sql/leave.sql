@@ -15,7 +15,7 @@ begin
   execute format('select (select count(*) from %1$I.rowlock_outbox) + (select count(*) from %1$I.rowlock_pending)', own)
     into waiting;
   if waiting > 0 then
-    raise exception '% things are still to be done in the store: start Rowlock again until both tables are empty', waiting;
+    raise exception '% rows of rowlock_outbox and rowlock_pending are still to be done: start Rowlock again until there are none', waiting;
   end if;
   if own = 'rowlock' then
     drop schema rowlock cascade;
