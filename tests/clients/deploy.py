@@ -6,10 +6,12 @@ import pathlib
 import re
 import shlex
 import subprocess
+import urllib.request
 
 import yaml
 
-from harness import INHERITED, ROOT, Failure, Server, binary, case, contains, finish, run_cases, same, true
+import s3 as s3lib
+from harness import ROOT, Failure, Server, binary, case, contains, finish, read_env, run_cases, same, true
 from pg import Postgres
 from store import BUCKET, KEY, SECRET, store
 
@@ -47,7 +49,8 @@ def merged(base, over):
 
 def environment(service):
     # Values are put in before the text is parsed here, and after it by Compose: an empty one is a text to it.
-    return {name: '' if value is None else str(value) for name, value in service['environment'].items()}
+    text = {None: '', True: 'true', False: 'false'}
+    return {name: text[value] if value is None or value is True or value is False else str(value) for name, value in service['environment'].items()}
 
 
 def known():
@@ -97,6 +100,9 @@ def every_variable_is_one_that_the_server_reads(_):
         pairs = dict(line.split('=', 1) for line in path.read_text().splitlines() if line and not line.startswith('#'))
         same(set(pairs) - names, set(), f'unknown variables in {path.name}')
         same(pairs['STORAGE_BACKEND'], 's3', path.name)
+        # In Compose's `.env` it reaches the server.
+        filled = environment(load('docker-compose.yml', {**USERS, **pairs})['services']['storage'])
+        same({name: filled.get(name) for name in pairs}, pairs, f'docker-compose.yml with {path.name}')
         # A shell and a dotenv reader have to agree.
         for line in path.read_text().splitlines():
             if line and not line.startswith('#'):
@@ -119,6 +125,30 @@ def the_server_starts_with_what_an_overlay_sets(_):
 
 
 @case
+def what_init_writes_is_what_compose_needs(_):
+    # The steps of docs/operations.md, "As a container".
+    server = Server()
+    try:
+        subprocess.run([server.binary, 'init'], cwd=server.folder, env={'SERVER_PORT': '5000'}, check=True, capture_output=True)
+        values = {**read_env(server.folder / '.env'), 'POSTGRES_PASSWORD': 'postgres'}
+        (server.folder / '.env').unlink()
+        env = environment(load('docker-compose.yml', values)['services']['storage'])
+        same(env['STORAGE_PUBLIC_URL'], 'http://localhost:5000', 'the public URL')
+        with Postgres() as db:
+            db.run("create role postgres login superuser password 'postgres'; create role authenticator login noinherit")
+            server.environ.update(env, DATABASE_URL=db.url('postgres'), FILE_STORAGE_BACKEND_PATH=str(server.folder / 'blobs'))
+            server.start()
+            for name in ('ANON_KEY', 'SERVICE_ROLE_KEY'):
+                request = urllib.request.Request(server.url + '/storage/v1/bucket', headers={'Authorization': 'Bearer ' + values[name]})
+                with urllib.request.urlopen(request) as answer:
+                    same(json.load(answer), [], f'buckets as {name}')
+            s3lib.client(server).create_bucket(Bucket='from-compose')
+            server.stop()
+    finally:
+        server.discard()
+
+
+@case
 def the_image_is_built_by_steps_that_work(_):
     steps = [step for step in re.sub(r'\\\n', ' ', (DEPLOY / 'Dockerfile').read_text()).splitlines() if step and not step.startswith('#')]
     words = [step.split(None, 1) for step in steps]
@@ -135,8 +165,11 @@ def the_image_is_built_by_steps_that_work(_):
     same((entry, command), ([target], ['serve']), 'what is run')
     # Whatever it copies must not bring secrets or a developer's data along.
     ignored = (ROOT / '.dockerignore').read_text().split()
-    for name in ('/.env', '/rowlock-data', '/target', '/.git'):
+    for name in ('/.env', '/rowlock-data', '/target', '/.git', '/deploy/.env', '/deploy/volumes', '**/node_modules'):
         true(name in ignored, f'{name} would be part of the image')
+    # And the program asks for nothing that Debian's slim image lacks.
+    libraries = {line.split()[0].rsplit('/', 1)[-1] for line in subprocess.run(['ldd', binary()], capture_output=True, text=True, check=True).stdout.splitlines()}
+    same({name for name in libraries if not re.match(r'(linux-vdso|libgcc_s|libm|libc|ld-linux)[.-]', name)}, set(), 'libraries')
     # The health check, run as the container runs it.
     check = json.loads(next(rest for word, rest in words if word == 'HEALTHCHECK').split('CMD', 1)[1])
     with Server() as server:
