@@ -211,6 +211,34 @@ def a_dump_while_it_runs_is_restored(_):
 
 
 @case
+def from_alone_to_a_database_of_ones_own(_):
+    dump, settings, rows = blocks(OPERATIONS, 'From alone to a database of your own', 'sh')
+    server = as_at_first()
+    with Postgres() as db:
+        stack(db)
+        try:
+            server.start()
+            s3lib.client(server).create_bucket(Bucket='moves')
+            for key in ('a.txt', 'folder/ünï ~.txt'):
+                s3lib.client(server).put_object(Bucket='moves', Key=key, Body=key.encode(), Metadata={'of': 'mine'}, ContentType='text/x-own')
+            before = [s3lib.client(server).head_object(Bucket='moves', Key=key) for key in keys(server, 'moves')]
+            shell(server, dump)
+            server.stop()
+            shell(server, settings.replace('postgres://…', db.url('supabase_storage_admin')))
+            server.environ['SERVER_HOST'] = '127.0.0.1'
+            server.start()
+            contains(shell(server, rows), 'Nothing is missing and nothing is left over', 'scrub')
+            facts = [[(h['ETag'], h['ContentLength'], h['ContentType'], h['Metadata']) for h in heads]
+                     for heads in (before, [s3lib.client(server).head_object(Bucket='moves', Key=key) for key in keys(server, 'moves')])]
+            same(facts[1], facts[0], 'objects')
+            same(s3lib.body(s3lib.client(server).get_object(Bucket='moves', Key='a.txt')), b'a.txt', 'bytes')
+            s3lib.client(server).put_object(Bucket='moves', Key='a.txt', Body=b'new')
+            same(db.run('select count(*) from storage.objects'), [(2,)], 'rows')
+        finally:
+            server.discard()
+
+
+@case
 def the_way_back_by_command(_):
     folder = temp_dir()
     with Postgres() as db:
