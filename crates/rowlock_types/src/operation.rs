@@ -119,6 +119,14 @@ pub enum Operation {
     S3MultipartListParts,
     /// S3 ListMultipartUploads.
     S3MultipartList,
+    /// Resumable uploads (TUS): begin one.
+    TusCreate,
+    /// TUS: go on with one.
+    TusPart,
+    /// TUS: ask how far one is.
+    TusGet,
+    /// TUS: give one up.
+    TusDelete,
 }
 
 impl Operation {
@@ -184,6 +192,10 @@ impl Operation {
             Self::S3MultipartAbort => "storage.s3.upload.abort_multipart",
             Self::S3MultipartListParts => "storage.s3.upload.list_parts",
             Self::S3MultipartList => "storage.s3.upload.list_multipart",
+            Self::TusCreate => "storage.tus.upload.create",
+            Self::TusPart => "storage.tus.upload.part",
+            Self::TusGet => "storage.tus.upload.get",
+            Self::TusDelete => "storage.tus.upload.delete",
         }
     }
 }
