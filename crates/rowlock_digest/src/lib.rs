@@ -8,11 +8,13 @@ mod checksum;
 mod combine;
 mod digests;
 mod md5;
+mod running;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use checksum::{Checksum, InvalidChecksum};
 pub use combine::{composite, full_object};
 pub use digests::{DigestValues, Digests};
+pub use running::{InvalidState, RunningMd5};
 
 /// The MD5 digest of `bytes` (RFC 1321). For entity tags and `Content-MD5`, never for security.
 pub fn md5(bytes: &[u8]) -> [u8; 16] {

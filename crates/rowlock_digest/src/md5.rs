@@ -25,6 +25,31 @@ impl Md5 {
         unsafe { MD5_Update(&raw mut self.0, bytes.as_ptr().cast(), bytes.len()) };
     }
 
+    /// The chaining words, the length so far in bytes, and the bytes of the unfinished block
+    /// (RFC 1321, 3.3 and 3.4).
+    pub(crate) fn parts(&self) -> ([u32; 4], u64, &[u8]) {
+        let bits = u64::from(self.0.Nh) << 32 | u64::from(self.0.Nl);
+        let length = bits / 8;
+        (self.0.h, length, &self.0.data[..usize::from(length.to_le_bytes()[0] % 64)])
+    }
+
+    /// The state with these parts; `None` where the unfinished block is not as long as the length
+    /// demands, or the length is beyond what MD5 counts.
+    pub(crate) fn from_parts(words: [u32; 4], length: u64, block: &[u8]) -> Option<Self> {
+        let bits = length.checked_mul(8)?;
+        if block.len() as u64 != length % 64 {
+            return None;
+        }
+        let mut state = Self::new();
+        state.0.h = words;
+        // The lower and the upper half.
+        state.0.Nl = (bits & u64::from(u32::MAX)) as u32;
+        state.0.Nh = (bits >> 32) as u32;
+        state.0.data[..block.len()].copy_from_slice(block);
+        state.0.num = (length % 64) as u32;
+        Some(state)
+    }
+
     pub(crate) fn finish(mut self) -> [u8; 16] {
         let mut out = [0; 16];
         // SAFETY: the state was set up by MD5_Init; `out` has the 16 bytes that MD5_Final writes.
