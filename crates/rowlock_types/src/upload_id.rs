@@ -2,7 +2,9 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The id of a multipart upload (`s3_multipart_uploads.id`): a UUID on the file backend, the
-/// store's own id on S3.
+/// service's own id on S3, which is whatever the service likes (hundreds of base64 characters,
+/// `/`, `+` and `=` among them, at Cloudflare R2). It is never a path: a store that wants one
+/// checks for its own form first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct UploadId(Arc<str>);
 
@@ -12,16 +14,13 @@ pub struct UploadId(Arc<str>);
 pub struct InvalidUploadId;
 
 impl UploadId {
-    /// Checks an id from a client or a row: 1 to 1024 printable ASCII characters other than `/`
-    /// and `\`, not a dot segment, so that it can be one segment of a path.
+    /// Checks an id from a client, a row or a service: 1 to 1024 printable ASCII characters other
+    /// than the space.
     ///
     /// # Errors
     /// When it is anything else.
     pub fn parse(text: &str) -> Result<Self, InvalidUploadId> {
-        let fits = (1..=1024).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_graphic() && b != b'/' && b != b'\\')
-            && text != "."
-            && text != "..";
+        let fits = (1..=1024).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         if fits { Ok(Self(Arc::from(text))) } else { Err(InvalidUploadId) }
     }
 
@@ -40,5 +39,21 @@ impl UploadId {
 impl fmt::Display for UploadId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::UploadId;
+
+    #[test]
+    fn services_name_uploads_as_they_like() {
+        let of_r2 = format!("{}/+ab==", "AGuzHzA9/lz+".repeat(28));
+        for id in ["u", "2f0c-1", "VXBsb2FkIElE.-_~", "..", "a\\b", &of_r2, &"i".repeat(1024)] {
+            assert_eq!(UploadId::parse(id).map(|id| id.as_str().to_owned()).as_deref(), Ok(id));
+        }
+        for bad in ["", "a b", "a\n", "\u{7f}", "\u{fc}", &"i".repeat(1025)] {
+            assert!(UploadId::parse(bad).is_err(), "{bad:?}");
+        }
     }
 }

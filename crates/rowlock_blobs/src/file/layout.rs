@@ -22,6 +22,8 @@ pub(super) struct Layout {
     tenant: String,
     /// `<root bucket>/.rowlock/tmp`
     pub(super) tmp: String,
+    /// `<root bucket>/.rowlock/growing/<tenant>`
+    growing: String,
     /// `<root bucket>/.rowlock/long`
     long: String,
     /// The tenant's name alone.
@@ -80,6 +82,7 @@ impl Layout {
         Ok(Self {
             tenant: format!("{root_bucket}/{}", settings.tenant),
             tmp: format!("{root_bucket}/{OWN}/tmp"),
+            growing: format!("{root_bucket}/{OWN}/growing/{}", settings.tenant),
             long: format!("{root_bucket}/{OWN}/long"),
             tenant_name: settings.tenant.clone(),
             separator: settings.separator,
@@ -154,6 +157,16 @@ impl Layout {
         format!("{}/{}", self.tmp, uuid::Uuid::new_v4())
     }
 
+    /// The place of a blob that grows; its folder stays.
+    pub(super) fn growing(&self, version: Version) -> Place {
+        Place::new(format!("{}/{version}", self.growing), self.growing.len())
+    }
+
+    /// The folder of the tenant's blobs that grow.
+    pub(super) fn growing_of_tenant(&self) -> &str {
+        &self.growing
+    }
+
     /// The folder of the tenant's buckets.
     pub(super) fn tenant(&self) -> &str {
         &self.tenant
@@ -190,7 +203,7 @@ impl Layout {
         path.strip_prefix(&self.tenant)?.strip_prefix('/')?.split_once('/')
     }
 
-    /// One part of a multipart upload; `None` when the upload's id cannot be a folder's name.
+    /// One part of a multipart upload; `None` when the upload's id is none of this store's.
     pub(super) fn part(&self, upload: &MultipartBlob, number: u32) -> Option<Place> {
         self.upload_file(upload, &format!("part-{number}"))
     }
@@ -201,10 +214,10 @@ impl Layout {
     }
 
     fn upload_file(&self, upload: &MultipartBlob, name: &str) -> Option<Place> {
+        // Ids are UUIDs here, by the reference's hand or ours. Those of a service may hold anything,
+        // and come from clients and rows: no other form becomes a path.
         let id = upload.upload_id.as_str();
-        if id.len() > NAME_MAX {
-            return None;
-        }
+        uuid::Uuid::try_parse(id).ok().filter(|uuid| uuid.to_string() == id)?;
         let blob = self.blob(&upload.blob);
         Some(Place::new(format!("{MULTIPARTS}/{id}/{}/{name}", blob.path()), MULTIPARTS.len()))
     }
@@ -289,18 +302,24 @@ mod tests {
 
     #[test]
     fn uploads_lie_under_their_own_id() {
-        let upload = MultipartBlob {
-            upload_id: UploadId::parse("2f0c").unwrap(),
+        const ID: &str = "0192f0c1-7a5e-7c3b-9a51-2b1f1d7e4a10";
+        let upload = |id: &str| MultipartBlob {
+            upload_id: UploadId::parse(id).unwrap(),
             blob: blob("b3", "d/p.txt", Some(V)),
         };
-        let part = layout(Separator::Slash).part(&upload, 7).unwrap();
-        assert_eq!(part.path(), format!("multiparts/2f0c/stub/ten/b3/d/p.txt/{V}/part-7"));
+        let layout = layout(Separator::Slash);
+        let part = layout.part(&upload(ID), 7).unwrap();
+        assert_eq!(part.path(), format!("multiparts/{ID}/stub/ten/b3/d/p.txt/{V}/part-7"));
         assert_eq!(part.floor(), "multiparts");
-        let id = UploadId::parse(&"u".repeat(256)).unwrap();
-        assert_eq!(
-            layout(Separator::Slash).part(&MultipartBlob { upload_id: id, ..upload }, 1),
-            None
-        );
+        let above = format!("../{ID}");
+        let below = format!("{ID}/..");
+        let upper = ID.to_uppercase();
+        for id in
+            [".", "..", "/", "\\", "2f0c", "a/b+c==", &above, &below, &upper, &"u".repeat(256)]
+        {
+            assert_eq!(layout.part(&upload(id), 1), None, "{id}");
+            assert_eq!(layout.multipart_metadata(&upload(id)), None, "{id}");
+        }
     }
 
     #[test]

@@ -265,7 +265,7 @@ impl BlobStore for FileStore {
             .layout
             .part(upload, number)
             .map(|place| Target { place, aside: None, fresh: false })
-            .ok_or("its upload id is too long for the file system");
+            .ok_or("its upload id is not one of files");
         Box::new(FileWriter::new(Arc::clone(&self.0), target, BlobAttributes::default()))
     }
 

@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::sync::Arc;
 
-const NO_FOLDER: Error = Error::UnsupportedKey("its upload id is too long for the file system");
+const NO_FOLDER: Error = Error::UnsupportedKey("its upload id is not one of files");
 
 /// What the reference reads when it completes an upload that we began; both are always there.
 #[derive(serde::Serialize)]
