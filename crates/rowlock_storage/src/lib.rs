@@ -59,7 +59,7 @@ pub use open::{Access, OpenedObject};
 pub use read::{FOLDER_PLACEHOLDER, Object};
 pub use receive::{Expected, TrailerChecks, UploadStream};
 pub use right::MissingRight;
-pub use rowlock_blobs::BlobBody;
+pub use rowlock_blobs::{BlobBody, Error as BlobError};
 pub use rowlock_catalog::{BucketChanges, BucketDetails, BucketFilter, BucketOrder};
 pub use rowlock_catalog::{Error as CatalogError, SqlState};
 pub use rowlock_catalog::{

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use http::request::Parts;
-use http::{HeaderMap, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use rowlock_storage::{CatalogError, Error as StorageError};
 use rowlock_types::InvalidObjectKey;
 use serde::Serialize;
@@ -16,6 +16,9 @@ use serde::Serialize;
 use super::body::BodyFault;
 use super::response::JSON_TYPE;
 use crate::gateway::RequestId;
+
+/// When to come again, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// A refusal or failure, ready to be rendered.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +76,12 @@ impl RestError {
     pub(crate) fn real_status(mut self) -> Self {
         self.0.real = true;
         self
+    }
+
+    /// The same request may succeed soon: the answer says so to whatever stands between, too.
+    fn come_again(mut self) -> Self {
+        self.0.headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        self.real_status()
     }
 
     fn logged(mut self, what: impl ToString) -> Self {
@@ -225,7 +234,9 @@ impl From<StorageError> for RestError {
                     .logged("storage is full")
             }
             StorageError::StorageUnavailable(error) => {
-                Self::new(503, "SlowDown", "The storage backend is not available").logged(&error)
+                Self::new(503, "SlowDown", "The storage backend is not available")
+                    .come_again()
+                    .logged(&error)
             }
             StorageError::Blobs(error) => Self::internal(error),
             StorageError::Internal(why) => Self::internal(why),
@@ -353,6 +364,15 @@ mod tests {
         ] {
             assert_eq!(render(error).await.0, wanted);
         }
+    }
+
+    #[tokio::test]
+    async fn what_may_succeed_soon_says_when_to_come_again() {
+        let away = rowlock_storage::BlobError::Unavailable { doing: "reading", why: "x".into() };
+        let id = RequestId::of(&http::HeaderMap::new(), None);
+        let response = RestError::from(StorageError::StorageUnavailable(away)).into_response(&id);
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
     }
 
     #[test]
