@@ -13,6 +13,7 @@ const MAX_PATHS: usize = 4;
 /// The address that users know us by (`STORAGE_PUBLIC_URL`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
+    scheme: &'static str,
     host: String,
     path: String,
 }
@@ -29,9 +30,9 @@ impl PublicUrl {
     /// When it has no scheme `http` or `https`, or no host.
     pub fn parse(text: &str) -> Result<Self, InvalidPublicUrl> {
         let uri: Uri = text.trim().parse().map_err(|_| InvalidPublicUrl)?;
-        let default_port = match uri.scheme_str() {
-            Some("http") => 80,
-            Some("https") => 443,
+        let (scheme, default_port) = match uri.scheme_str() {
+            Some("http") => ("http", 80),
+            Some("https") => ("https", 443),
             _ => return Err(InvalidPublicUrl),
         };
         let host = uri.host().filter(|host| !host.is_empty()).ok_or(InvalidPublicUrl)?;
@@ -39,7 +40,12 @@ impl PublicUrl {
             Some(port) if port != default_port => format!("{host}:{port}"),
             _ => host.to_owned(),
         };
-        Ok(Self { host, path: uri.path().trim_end_matches('/').to_owned() })
+        Ok(Self { scheme, host, path: uri.path().trim_end_matches('/').to_owned() })
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        self.scheme
     }
 
     /// Host, and port unless it is the scheme's own: the `Host` header that clients send there.
@@ -122,10 +128,8 @@ impl ForwardingSettings {
             push_host(&mut hosts, first(host));
         }
         if let Some(host) = text(headers, &X_FORWARDED_HOST).map(first) {
-            if let Some(port) = text(headers, &X_FORWARDED_PORT).map(first)
+            if let Some(port) = public_port(headers)
                 && !has_port(host)
-                && !matches!(port, "80" | "443")
-                && port.parse::<u16>().is_ok()
             {
                 push_host(&mut hosts, &format!("{host}:{port}"));
             }
@@ -173,16 +177,16 @@ impl ForwardingSettings {
     }
 }
 
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+pub(super) const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// The first of a comma list: what the proxy next to the client said.
-fn first(list: &str) -> &str {
+pub(super) fn first(list: &str) -> &str {
     list.split(',').next().unwrap_or_default().trim()
 }
 
@@ -194,24 +198,32 @@ fn forwarded_host(value: &str) -> Option<&str> {
     })
 }
 
-fn has_port(host: &str) -> bool {
+/// The port that clients use, where a proxy names one that a scheme does not imply.
+pub(super) fn public_port(headers: &HeaderMap) -> Option<&str> {
+    text(headers, &X_FORWARDED_PORT)
+        .map(first)
+        .filter(|port| !matches!(*port, "80" | "443") && port.parse::<u16>().is_ok())
+}
+
+pub(super) fn has_port(host: &str) -> bool {
     host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn push_host(hosts: &mut Vec<String>, host: &str) {
-    let good = |b: u8| b.is_ascii_graphic() && !b"/?#@\\\"<>,".contains(&b);
-    if !host.is_empty()
-        && host.len() <= MAX_HOST_BYTES
-        && host.bytes().all(good)
-        && !hosts.iter().any(|known| known == host)
-    {
+    if is_good_host(host) && !hosts.iter().any(|known| known == host) {
         hosts.push(host.to_owned());
     }
 }
 
+/// Whether a text can be a host with or without a port, and nothing else.
+pub(super) fn is_good_host(host: &str) -> bool {
+    let good = |b: u8| b.is_ascii_graphic() && !b"/?#@\\\"<>,".contains(&b);
+    !host.is_empty() && host.len() <= MAX_HOST_BYTES && host.bytes().all(good)
+}
+
 /// A prefix is empty or `/segment…`, at most 128 bytes, without a segment `s3` (which would hide
 /// where the protocol begins), without dot or empty segments, and with nothing encoded.
-fn is_good_prefix(prefix: &str) -> bool {
+pub(super) fn is_good_prefix(prefix: &str) -> bool {
     let good = |b: u8| b.is_ascii_graphic() && !b"%?#\\".contains(&b);
     prefix.is_empty()
         || (prefix.len() <= MAX_PREFIX_BYTES

@@ -3,6 +3,7 @@
 
 mod access_log;
 mod api_key;
+mod base_url;
 mod cors;
 mod forwarded;
 mod request_id;
@@ -102,6 +103,39 @@ where
     }
 }
 
+/// A request to resumable uploads.
+#[derive(Debug, Clone)]
+pub struct TusRoute {
+    /// What the request is called in logs and answers.
+    pub request_id: RequestId,
+    /// What follows the path of the protocol, percent-encoded: empty, or `/…`.
+    pub rest: String,
+    /// The URL of that path as the client knows it.
+    pub url: String,
+}
+
+/// Resumable uploads (TUS), as the gateway calls them. Closures of this shape implement it.
+pub trait TusService: Send + Sync + 'static {
+    /// Answers a request, whatever its method is: preflights too. Errors are answers.
+    fn answer(&self, request: Request<Body>, at: TusRoute) -> BoxFuture<'static, Response<Body>>;
+}
+
+impl<T, F> TusService for T
+where
+    T: Fn(Request<Body>, TusRoute) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    fn answer(&self, request: Request<Body>, at: TusRoute) -> BoxFuture<'static, Response<Body>> {
+        Box::pin(self(request, at))
+    }
+}
+
+/// Where resumable uploads are, and who answers there.
+struct TusMount {
+    path: String,
+    service: Arc<dyn TusService>,
+}
+
 /// The one entry of every request.
 pub struct Gateway {
     settings: GatewaySettings,
@@ -109,6 +143,7 @@ pub struct Gateway {
     health: Arc<dyn HealthCheck>,
     s3: Option<Arc<dyn S3Service>>,
     rest: Option<Arc<dyn RestService>>,
+    tus: Option<TusMount>,
 }
 
 impl Gateway {
@@ -119,13 +154,20 @@ impl Gateway {
         health: Arc<dyn HealthCheck>,
         s3: Option<Arc<dyn S3Service>>,
     ) -> Self {
-        Self { settings, authenticator, health, s3, rest: None }
+        Self { settings, authenticator, health, s3, rest: None, tus: None }
     }
 
     /// The gateway with a REST API behind it; without one its routes don't exist.
     #[must_use]
     pub fn with_rest(self, rest: Arc<dyn RestService>) -> Self {
         Self { rest: Some(rest), ..self }
+    }
+
+    /// The gateway with resumable uploads at `path` (`/upload/resumable`); without them their
+    /// routes don't exist.
+    #[must_use]
+    pub fn with_tus(self, path: String, service: Arc<dyn TusService>) -> Self {
+        Self { tus: Some(TusMount { path, service }), ..self }
     }
 
     /// The gateway as the server calls it.
@@ -170,6 +212,18 @@ impl Gateway {
         if !route::to_origin_form(&mut request) {
             let (_, body) = request.into_parts();
             return refuse_early(body, system::bad_target());
+        }
+        if let Some(tus) = &self.tus
+            && let Some((received, rest)) = route::below_mount(request.uri().path(), &tus.path)
+        {
+            let base = self.settings.forwarding.base_url(request.headers(), received);
+            let at = TusRoute {
+                request_id: id,
+                rest: rest.to_owned(),
+                url: format!("{base}{}", tus.path),
+            };
+            api_key::translate(&mut request, &self.authenticator);
+            return tus.service.answer(request, at).await;
         }
         if request.method() == Method::OPTIONS {
             let (parts, body) = request.into_parts();

@@ -76,6 +76,14 @@ pub(super) fn rest_path(path: &str) -> Option<&str> {
     ["/bucket", "/object", "/cdn", "/render/image"].into_iter().any(below).then_some(path)
 }
 
+/// What a request to resumable uploads has in front of `mount` (the stack's prefix or nothing) and
+/// behind it; nothing when it goes elsewhere.
+pub(super) fn below_mount<'a>(path: &'a str, mount: &str) -> Option<(&'static str, &'a str)> {
+    let own = without_prefix(path);
+    let rest = own.strip_prefix(mount).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
+    Some((if own.len() < path.len() { PREFIX } else { "" }, rest))
+}
+
 /// Brings a request target into origin form. In absolute form, the target's authority replaces
 /// the Host header (RFC 9112, section 3.2.2). False for every other form: such a request is for
 /// a proxy, or for the server as a whole.
@@ -154,6 +162,20 @@ mod tests {
             ("/storage/v1/storage/v1/bucket", None),
         ] {
             assert_eq!(rest_path(path), wanted, "{path}");
+        }
+    }
+
+    #[test]
+    fn resumable_uploads_are_found_at_their_mount() {
+        for (path, wanted) in [
+            ("/upload/resumable", Some(("", ""))),
+            ("/upload/resumable/sign/abc", Some(("", "/sign/abc"))),
+            ("/storage/v1/upload/resumable/abc", Some((PREFIX, "/abc"))),
+            ("/upload/resumables", None),
+            ("/upload", None),
+            ("/s3/upload/resumable", None),
+        ] {
+            assert_eq!(below_mount(path, "/upload/resumable"), wanted, "{path}");
         }
     }
 

@@ -9,3 +9,4 @@ mod front;
 mod limits;
 mod nginx;
 mod support;
+mod tus;
