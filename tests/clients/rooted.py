@@ -16,9 +16,7 @@ http {{
     server {{
         listen 127.0.0.1:{port};
         client_max_body_size 0;
-        location / {{
-            proxy_pass http://127.0.0.1:{behind}/s3$request_uri;
-            proxy_set_header Host $http_host;
+        {route}
             proxy_http_version 1.1;
             proxy_request_buffering off;
             proxy_buffering off;
@@ -30,6 +28,9 @@ http {{
 
 class Rooted:
     """`with Rooted(server) as host:` gives `127.0.0.1:<port>`."""
+    route = """location / {{
+            proxy_pass http://127.0.0.1:{behind}/s3$request_uri;
+            proxy_set_header Host $http_host;"""
 
     def __init__(self, server):
         self.folder = server.folder / 'rooted'
@@ -38,7 +39,8 @@ class Rooted:
 
     def __enter__(self):
         config = self.folder / 'nginx.conf'
-        config.write_text(CONFIG.format(folder=self.folder, port=self.port, behind=self.behind))
+        own = dict(port=self.port, behind=self.behind)
+        config.write_text(CONFIG.format(folder=self.folder, route=self.route.format(**own), **own))
         program = shutil.which('nginx', path=os.environ['PATH'] + ':/usr/sbin')
         self.process = subprocess.Popen([program, '-c', str(config), '-p', str(self.folder)], stderr=subprocess.DEVNULL)
         wait_for('nginx', lambda: (self.folder / 'nginx.pid').exists() and (self.folder / 'nginx.pid').read_text().strip())
