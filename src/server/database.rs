@@ -7,7 +7,8 @@ use rowlock_catalog::connect::{ConnectError, ConnectSettings, Connector};
 use rowlock_catalog::embedded::{Embedded, EmbeddedError};
 use rowlock_catalog::schema::{self, SchemaSettings};
 use rowlock_catalog::{
-    Catalog, CatalogSettings, Connect, Error, LaneSettings, OpenLane, OwnSchema, Presence,
+    Catalog, CatalogSettings, Connect, ConnectListening, Error, LaneSettings, OpenLane, OwnSchema,
+    Presence,
 };
 
 use super::ServeError;
@@ -249,6 +250,14 @@ fn connect(connector: Connector) -> Connect {
             let opened = connector.connect().await;
             opened.map(|(client, _driver)| client).map_err(unavailable)
         })
+    })
+}
+
+/// The way of the connection that shows the process to live.
+fn listen(connector: Connector) -> ConnectListening {
+    Arc::new(move || {
+        let connector = connector.clone();
+        Box::pin(async move { connector.connect_listening().await.map_err(unavailable) })
     })
 }
 

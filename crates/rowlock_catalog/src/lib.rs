@@ -19,6 +19,7 @@ mod outbox;
 mod pending;
 mod pool;
 mod presence;
+mod resumable;
 pub mod schema;
 mod scope;
 mod search;
@@ -48,7 +49,8 @@ pub use objects::{
 pub use outbox::{LiveRow, OutboxKind, OutboxRow};
 pub use pending::PendingWrite;
 pub use pool::Connect;
-pub use presence::Presence;
+pub use presence::{ConnectListening, Presence};
+pub use resumable::{Asked, HeldResumable, NewResumableRow, ResumableRow, Wish, resumable_tag};
 pub use scope::Scope;
 pub use search::{FolderOrder, FolderRequest, PageOrder, PageRequest, SearchEntry};
 pub use tags::{BucketTagsOutcome, Tags};

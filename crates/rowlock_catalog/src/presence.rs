@@ -1,11 +1,22 @@
 //! How a process shows that it lives: a session-level advisory lock on a connection of its own.
-//! The database frees it when the process dies.
+//! The database frees it when the process dies. On the same connection the process hears what
+//! others want of the uploads that it holds.
 
-use crate::pool::Connect;
+use crate::resumable::{Asked, CHANNEL};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Notification};
 use uuid::Uuid;
+
+/// Opens one connection that passes on what it hears.
+pub type ConnectListening = Arc<dyn Fn() -> BoxFuture<'static, Heard> + Send + Sync>;
+type Heard = Result<(Client, mpsc::UnboundedReceiver<Notification>), crate::Error>;
+
+/// Wishes that wait to be taken note of; beyond it the oldest are lost, and found in their rows.
+const BACKLOG: usize = 1024;
 
 /// How often the connection is tried: a broken one is found by using it.
 const PULSE: Duration = Duration::from_secs(20);
@@ -20,6 +31,7 @@ const KEEPALIVE: &str = "\
 #[derive(Debug)]
 pub struct Presence {
     process: Uuid,
+    asked: broadcast::Sender<Asked>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -37,47 +49,86 @@ impl Presence {
     ///
     /// # Errors
     /// The first connection's.
-    pub async fn hold(connect: Connect) -> Result<Self, crate::Error> {
+    pub async fn hold(connect: ConnectListening) -> Result<Self, crate::Error> {
         // The version tells others that there is a lock to look for.
         let process = Uuid::now_v7();
         let first = locked(&connect, process).await?;
-        let task = tokio::spawn(keep(connect, process, first));
-        Ok(Self { process, task: Some(task) })
+        let asked = broadcast::Sender::new(BACKLOG);
+        let task = tokio::spawn(keep(connect, process, first, asked.clone()));
+        Ok(Self { process, asked, task: Some(task) })
     }
 
-    /// For a process without a direct connection: its writes are given a day.
+    /// For a process without a direct connection: its writes are given a day. It hears nothing.
     pub fn without_lock() -> Self {
-        Self { process: Uuid::new_v4(), task: None }
+        Self { process: Uuid::new_v4(), asked: broadcast::Sender::new(1), task: None }
     }
 
     /// The process's id in the ledger.
     pub fn process(&self) -> Uuid {
         self.process
     }
+
+    /// What others want of uploads, from now on; not all of it concerns this process.
+    pub fn asked(&self) -> broadcast::Receiver<Asked> {
+        self.asked.subscribe()
+    }
 }
 
-async fn keep(connect: Connect, process: Uuid, first: Client) {
+type Line = (Client, mpsc::UnboundedReceiver<Notification>);
+
+async fn keep(
+    connect: ConnectListening,
+    process: Uuid,
+    first: Line,
+    asked: broadcast::Sender<Asked>,
+) {
     let mut held = Some(first);
     loop {
-        if let Some(client) = held.take() {
-            while client.simple_query("SELECT 1").await.is_ok() {
-                tokio::time::sleep(PULSE).await;
-            }
+        if let Some((client, heard)) = held.take() {
+            listen(&client, heard, &asked).await;
             tracing::warn!("the connection that shows this process to live is lost");
         }
         tokio::time::sleep(PAUSE).await;
         match locked(&connect, process).await {
-            Ok(client) => held = Some(client),
+            Ok(line) => held = Some(line),
             Err(error) => tracing::debug!(%error, "the process's lock cannot be taken yet"),
         }
     }
 }
 
-async fn locked(connect: &Connect, process: Uuid) -> Result<Client, crate::Error> {
-    let client = connect().await?;
+/// Listens until the connection is lost.
+async fn listen(
+    client: &Client,
+    mut heard: mpsc::UnboundedReceiver<Notification>,
+    asked: &broadcast::Sender<Asked>,
+) {
+    loop {
+        match tokio::time::timeout(PULSE, heard.recv()).await {
+            Ok(None) => return,
+            Ok(Some(note)) => {
+                // Anybody may say anything here.
+                if note.channel() == CHANNEL
+                    && let Ok(wish) = note.payload().parse()
+                {
+                    // An error means that nobody is interested.
+                    let _ = asked.send(wish);
+                }
+            }
+            Err(_) => {
+                if client.simple_query("SELECT 1").await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn locked(connect: &ConnectListening, process: Uuid) -> Result<Line, crate::Error> {
+    let (client, heard) = connect().await?;
     client.batch_execute(KEEPALIVE).await?;
+    client.batch_execute(&format!("LISTEN {CHANNEL}")).await?;
     client.batch_execute(&format!("SELECT pg_advisory_lock({})", lock_key(process))).await?;
-    Ok(client)
+    Ok((client, heard))
 }
 
 /// Whether a process of this id holds a lock while it lives.

@@ -27,7 +27,8 @@ const USERS_WORK: &str = "
 const DROP_OWN_TABLES: &str = "
     DROP SCHEMA IF EXISTS rowlock CASCADE;
     DROP TABLE IF EXISTS storage.rowlock_outbox, storage.rowlock_pending, storage.rowlock_parts,
-        storage.rowlock_completed, storage.rowlock_bucket_tags, storage.rowlock_meta;
+        storage.rowlock_completed, storage.rowlock_bucket_tags, storage.rowlock_resumable,
+        storage.rowlock_meta;
 ";
 
 /// A database as another server has left it, with users' work in it, and its superuser's client.

@@ -86,7 +86,10 @@ async fn used(client: &Client, own: &str) {
              INSERT INTO {own}.rowlock_parts (upload_id, part_number, size, etag) VALUES ('u', 1, 5, 'e');
              INSERT INTO {own}.rowlock_bucket_tags VALUES ('b', '{{}}');
              INSERT INTO {own}.rowlock_completed (upload_id, bucket_id, name, etag, version)
-                 VALUES ('c', 'b', 'n', 'e', 'v')"
+                 VALUES ('c', 'b', 'n', 'e', 'v');
+             INSERT INTO {own}.rowlock_resumable (version, bucket_id, name, upload_metadata,
+                     user_metadata, expires_at, completed_at)
+                 VALUES (gen_random_uuid(), 'b', 'n', '', 'null', now(), now())"
         ))
         .await
         .unwrap();
@@ -112,7 +115,9 @@ async fn the_pages_sql_leaves_the_references_catalog() {
         // The page writes the schema where most have it.
         let waiting = waiting.replace("rowlock.rowlock_", &format!("{own}.rowlock_"));
         let counted = client.query_one(&waiting, &[]).await.unwrap();
-        assert_eq!((counted.get::<_, i64>(0), counted.get::<_, i64>(1)), (0, 0), "{own}");
+        for column in ["deletions", "writes", "resumable"] {
+            assert_eq!(counted.get::<_, i64>(column), 0, "{own}: {column}");
+        }
         let named = |found: Vec<tokio_postgres::Row>| -> Vec<String> {
             found.iter().map(|row| row.get("name")).collect()
         };
@@ -184,6 +189,17 @@ async fn nobody_leaves_work_behind() {
             );
             client.batch_execute(&format!("DELETE FROM {own}.rowlock_{table}")).await.unwrap();
         }
+        client
+            .batch_execute(&format!(
+                "INSERT INTO {own}.rowlock_resumable
+                     (version, bucket_id, name, upload_metadata, user_metadata, expires_at)
+                 VALUES (gen_random_uuid(), 'b', 'n', '', 'null', now())"
+            ))
+            .await
+            .unwrap();
+        let sentence = refused().await;
+        assert!(sentence.starts_with("1 resumable uploads are not finished"), "{sentence}");
+        client.batch_execute(&format!("DELETE FROM {own}.rowlock_resumable")).await.unwrap();
         assert_eq!(own_schema(&client).await.unwrap(), Some(own), "nothing was dropped");
 
         let mut server = database.config(user);

@@ -9,13 +9,14 @@ use rowlock_catalog::testing::{TestDatabase, TestServer, World, plain_database, 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 7] = [
     "rowlock_bucket_tags",
     "rowlock_completed",
     "rowlock_meta",
     "rowlock_outbox",
     "rowlock_parts",
     "rowlock_pending",
+    "rowlock_resumable",
 ];
 const STACK_USER: &str = "supabase_storage_admin";
 
@@ -82,7 +83,7 @@ async fn open_to_the_server(client: &Client, schema: &str) {
         .await
         .unwrap();
     let version = format!("SELECT value FROM {schema}.rowlock_meta WHERE key = 'schema_version'");
-    assert_eq!(lines(client, &version).await, ["3"]);
+    assert_eq!(lines(client, &version).await, ["4"]);
     let refused = client
         .batch_execute(&format!(
             "INSERT INTO {schema}.rowlock_outbox (kind, bucket_id, name) VALUES ('other', 'b', 'n')"
@@ -219,7 +220,8 @@ async fn a_user_who_owns_nothing_gets_parts_without_the_reference() {
     admin
         .batch_execute(
             "DROP TABLE storage.rowlock_outbox, storage.rowlock_pending, storage.rowlock_parts,
-                 storage.rowlock_completed, storage.rowlock_bucket_tags, storage.rowlock_meta;
+                 storage.rowlock_completed, storage.rowlock_bucket_tags, storage.rowlock_resumable,
+                 storage.rowlock_meta;
              CREATE ROLE runner LOGIN BYPASSRLS;
              GRANT USAGE ON SCHEMA storage TO runner;
              GRANT SELECT ON storage.migrations TO runner;
@@ -248,7 +250,7 @@ async fn tables_of_version_1_are_brought_forward() {
         .batch_execute(
             "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO anon, PUBLIC;
              ALTER TABLE rowlock.rowlock_parts DROP COLUMN checksum;
-             DROP TABLE rowlock.rowlock_bucket_tags;
+             DROP TABLE rowlock.rowlock_bucket_tags, rowlock.rowlock_resumable;
              UPDATE rowlock.rowlock_meta SET value = '1' WHERE key = 'schema_version';
              INSERT INTO storage.buckets (id, name) VALUES ('b', 'b');
              INSERT INTO storage.s3_multipart_uploads (id, upload_signature, bucket_id, key, version)

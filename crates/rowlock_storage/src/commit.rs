@@ -6,7 +6,8 @@ use crate::upload::WriteCondition;
 use crate::{Context, Error, Storage};
 use rowlock_blobs::BlobKey;
 use rowlock_catalog::{
-    CommitOutcome, CommitRequest, CompletedUpload, FullRow, PendingWrite, RowCondition,
+    CommitOutcome, CommitRequest, CompletedUpload, FullRow, HeldResumable, PendingWrite,
+    RowCondition,
 };
 use rowlock_types::{ObjectMetadata, UserMetadataJson};
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub(crate) struct Written<'a> {
     pub(crate) permitted: &'a Permitted,
     pub(crate) condition: &'a WriteCondition,
     pub(crate) completes: Option<CompletedUpload<'a>>,
+    /// The turn of the resumable upload that ends with this write.
+    pub(crate) resumable: Option<HeldResumable>,
     /// Whether another write may make the same blob: then a failure discards nothing.
     pub(crate) shared: bool,
 }
@@ -86,6 +89,7 @@ impl Storage {
             grace: self.settings.blob_grace,
             completes: written.completes,
             pending: noted.then_some(PendingWrite { blob: &name, process: self.process }),
+            resumable: written.resumable,
             whole,
         };
         let mut patience = Duration::ZERO;
@@ -95,6 +99,7 @@ impl Storage {
             Ok(CommitOutcome::ConditionFailed) => Error::PreconditionFailed,
             Ok(CommitOutcome::NoRow) => Error::NoSuchKey,
             Ok(CommitOutcome::UploadGone) => Error::NoSuchUpload,
+            Ok(CommitOutcome::TakenOver) if written.resumable.is_some() => Error::UploadLocked,
             Ok(CommitOutcome::TakenOver) => ledger::taken_over(),
             Ok(CommitOutcome::PartChanged(number)) => {
                 Error::InvalidPart(number.try_into().unwrap_or_default())

@@ -151,6 +151,7 @@ impl Storage {
             permitted,
             condition: &new.condition,
             completes: None,
+            resumable: None,
             shared: false,
         };
         let row = if whole {

@@ -80,6 +80,25 @@ pub enum Error {
         /// Its entity tag without quotes.
         etag: String,
     },
+    /// Resumable: the bytes do not begin where the upload ends so far.
+    #[error("the upload goes on at byte {offset}")]
+    OffsetConflict {
+        /// Where it goes on.
+        offset: u64,
+    },
+    /// Resumable: the length is another one than was said before, or less than what is there.
+    #[error("the length of the upload is not what was said before")]
+    LengthConflict,
+    /// Resumable: another request writes to the upload and did not let go of it in time, or this
+    /// one had to let go of it; the same may succeed later.
+    #[error("the upload is in use by another request")]
+    UploadLocked,
+    /// Resumable: nothing came for so long that the upload was given up.
+    #[error("the upload has expired")]
+    UploadExpired,
+    /// Resumable: it is an object already.
+    #[error("the upload is completed")]
+    UploadCompleted,
     /// The database refused, failed or is away.
     #[error(transparent)]
     Catalog(#[from] rowlock_catalog::Error),

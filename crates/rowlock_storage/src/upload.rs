@@ -251,6 +251,7 @@ impl Upload {
             permitted: &self.permitted,
             condition: &self.new.condition,
             completes: None,
+            resumable: None,
             shared: false,
         };
         let id = self.storage.commit(&self.ctx, &written).await?;

@@ -16,6 +16,11 @@ impl Version {
         Self(Uuid::new_v4())
     }
 
+    /// The UUID itself.
+    pub fn uuid(&self) -> Uuid {
+        self.0
+    }
+
     /// Reads a row's version. Rows are not trusted: whoever may INSERT can write any text there,
     /// and this text becomes a path.
     ///

@@ -6,6 +6,7 @@ use crate::catalog::{Catalog, own_sql};
 use crate::error::Error;
 use crate::multipart::{EndedUpload, Ending, EndingValues};
 use crate::pending::PendingWrite;
+use crate::resumable::HeldResumable;
 use crate::scope::Scope;
 use crate::session::Param;
 use crate::transaction::{Step, Transaction};
@@ -40,6 +41,9 @@ pub struct CommitRequest<'a> {
     pub completes: Option<CompletedUpload<'a>>,
     /// The write's note in the ledger, where its store needs one; it goes in the same transaction.
     pub pending: Option<PendingWrite<'a>>,
+    /// The turn of the resumable upload that this write completes, which is marked as completed in
+    /// the same transaction. It has no note in the ledger.
+    pub resumable: Option<HeldResumable>,
     /// Whether the row that is written is wanted, not its id alone.
     pub whole: bool,
 }
@@ -97,8 +101,8 @@ pub enum CommitOutcome {
     /// The multipart upload's part of this number is not the one that was joined; nothing was
     /// changed.
     PartChanged(i32),
-    /// The write's note in the ledger is gone: another process took this one for dead, and may
-    /// have removed the blob; nothing was changed.
+    /// The write's note in the ledger is gone, or the turn of its resumable upload over: another
+    /// process took this one for dead, and may have removed the blob; nothing was changed.
     TakenOver,
 }
 
@@ -305,7 +309,7 @@ impl Catalog {
         };
         let upsert = session.ready(sql, &service.caller.role, &types).await?;
         // A note that this trip ended would be missing to the next one.
-        let noted = expecting && request.pending.is_some();
+        let noted = expecting && request.is_noted();
         let check_params = [params[0].clone(), params[1].clone(), params[4].clone()];
         let texts = [Type::TEXT, Type::TEXT, Type::TEXT];
         let check = if noted {

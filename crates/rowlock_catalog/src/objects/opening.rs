@@ -5,6 +5,7 @@ use super::object_lock_key;
 use crate::catalog::{Catalog, own_sql};
 use crate::error::Error;
 use crate::pending::PendingWrite;
+use crate::resumable::{HeldResumable, completing};
 use crate::session::{Param, Ready, Session};
 use rowlock_types::Role;
 use tokio_postgres::error::SqlState;
@@ -13,10 +14,12 @@ use tokio_postgres::types::Type;
 const LOCK: &str =
     "SELECT set_config('lock_timeout', '5000ms', true), pg_advisory_xact_lock($1)::text";
 
-/// What every commit begins with: the object's lock, and the end of the write's note.
+/// What every commit begins with: the object's lock, and the end of the write's note, or of the
+/// resumable upload that it completes.
 pub(super) struct Opening<'a> {
     lock_key: i64,
     pending: Option<PendingWrite<'a>>,
+    resumable: Option<HeldResumable>,
     pub(super) sql: &'static str,
 }
 
@@ -33,13 +36,22 @@ impl<'a> Opening<'a> {
         Self {
             lock_key: object_lock_key(request.bucket, request.name),
             pending: request.pending,
-            sql: if request.pending.is_some() { noted } else { LOCK },
+            resumable: request.resumable,
+            sql: match (request.resumable, request.pending) {
+                (Some(_), _) => completing(catalog.own_schema()),
+                (None, Some(_)) => noted,
+                (None, None) => LOCK,
+            },
         }
     }
 
     pub(super) fn params(&self) -> Vec<Param<'_>> {
         let mut params: Vec<Param<'_>> = vec![(&self.lock_key, Type::INT8)];
-        if let Some(pending) = &self.pending {
+        if let Some(held) = &self.resumable {
+            params.push((&held.version, Type::UUID));
+            params.push((&held.process, Type::UUID));
+            params.push((&held.epoch, Type::INT8));
+        } else if let Some(pending) = &self.pending {
             params.push((&pending.blob, Type::TEXT));
             params.push((&pending.process, Type::UUID));
         }
@@ -52,6 +64,13 @@ impl<'a> Opening<'a> {
     }
 }
 
+impl CommitRequest<'_> {
+    /// Whether the transaction begins with the end of something that may be over already.
+    pub(super) fn is_noted(&self) -> bool {
+        self.pending.is_some() || self.resumable.is_some()
+    }
+}
+
 /// Divides by zero where no row names the new version: the transaction, and with it the end of the
 /// write's note, comes to nothing.
 pub(super) const WRITTEN: &str = "\
@@ -60,7 +79,7 @@ pub(super) const WRITTEN: &str = "\
 
 /// Whether a failed commit failed since its note is gone.
 pub(super) fn is_taken_over(error: &Error, request: &CommitRequest<'_>) -> bool {
-    request.pending.is_some() && divides(error)
+    request.is_noted() && divides(error)
 }
 
 /// Whether a statement divided by zero that was meant to.

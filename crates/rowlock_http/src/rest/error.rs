@@ -220,7 +220,14 @@ impl From<StorageError> for RestError {
             | StorageError::ContentSha256Mismatch
             | StorageError::InvalidPartOrder
             | StorageError::InvalidPart(_)
-            | StorageError::PartTooSmall { .. } => Self::invalid(error.to_string()),
+            | StorageError::PartTooSmall { .. }
+            | StorageError::LengthConflict => Self::invalid(error.to_string()),
+            // Of resumable uploads, which have a renderer of their own.
+            StorageError::OffsetConflict { .. } | StorageError::UploadCompleted => {
+                Self::new(409, "InvalidRequest", error.to_string())
+            }
+            StorageError::UploadLocked => Self::new(423, "ResourceLocked", error.to_string()),
+            StorageError::UploadExpired => Self::new(410, "NoSuchUpload", error.to_string()),
             StorageError::Body(error) => match error.0.downcast::<Self>() {
                 Ok(fault) => *fault,
                 Err(other) => match other.downcast::<BodyFault>() {

@@ -277,6 +277,12 @@ impl From<StorageError> for S3Error {
             .detail("MinSizeAllowed", (5 * 1024 * 1024).to_string())
             .detail("PartNumber", number.to_string())
             .detail("ETag", etag),
+            // Of resumable uploads, which S3 has no words for.
+            StorageError::OffsetConflict { .. }
+            | StorageError::LengthConflict
+            | StorageError::UploadLocked
+            | StorageError::UploadExpired
+            | StorageError::UploadCompleted => Self::invalid_request(error.to_string()),
             StorageError::Catalog(error) => of_catalog(error),
             StorageError::StorageFull => {
                 Self::new(code::STORAGE_FULL, "The storage backend is full").logged("storage is full")

@@ -153,6 +153,7 @@ impl Storage {
                 upload_id: pending.blob.upload_id.as_str(),
                 parts: &parts,
             }),
+            resumable: None,
             shared: joined.version.is_none(),
         };
         self.commit(ctx, &written).await?;

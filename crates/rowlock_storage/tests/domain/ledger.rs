@@ -2,7 +2,7 @@
 
 use crate::support::stores::{Hooked, Hooks};
 use crate::support::{
-    ALICE, Plan, Rig, body, connect, name_of, new_object, service, slow_body, user,
+    ALICE, Plan, Rig, body, listen, name_of, new_object, service, slow_body, user,
 };
 use bytes::Bytes;
 use rowlock_blobs::BlobKey;
@@ -209,9 +209,9 @@ async fn what_dead_processes_left_goes_and_nothing_else() {
     let (rig, hooks) = rig().await;
     let bucket = rig.bucket("b").await;
     let kept = rig.put(&service(), &bucket, "kept", b"kept").await.unwrap();
-    let alive = Presence::hold(connect(&rig.db.url("supabase_storage_admin"))).await.unwrap();
+    let alive = Presence::hold(listen(&rig.db.url("supabase_storage_admin"))).await.unwrap();
     let dead = {
-        let gone = Presence::hold(connect(&rig.db.url("supabase_storage_admin"))).await.unwrap();
+        let gone = Presence::hold(listen(&rig.db.url("supabase_storage_admin"))).await.unwrap();
         gone.process()
     };
     let unseen = Presence::without_lock().process();

@@ -17,6 +17,12 @@ begin
   if waiting > 0 then
     raise exception '% rows of rowlock_outbox and rowlock_pending are still to be done: start Rowlock again until there are none', waiting;
   end if;
+  if to_regclass(format('%I.rowlock_resumable', own)) is not null then
+    execute format('select count(*) from %1$I.rowlock_resumable where completed_at is null', own) into waiting;
+    if waiting > 0 then
+      raise exception '% resumable uploads are not finished: start Rowlock again until they are, or have expired', waiting;
+    end if;
+  end if;
   if own = 'rowlock' then
     drop schema rowlock cascade;
   else

@@ -12,7 +12,8 @@ use rowlock_catalog::connect::{ConnectSettings, Connector};
 use rowlock_catalog::schema::{SchemaSettings, prepare};
 use rowlock_catalog::testing::{TestDatabase, TestServer, World};
 use rowlock_catalog::{
-    Catalog, CatalogSettings, Connect, Error as CatalogError, LaneSettings, OwnSchema,
+    Catalog, CatalogSettings, Connect, ConnectListening, Error as CatalogError, LaneSettings,
+    OwnSchema,
 };
 use rowlock_storage::{
     BodyError, Context, Error, Expected, NewObject, Settings, Storage, UploadStream, Uploaded,
@@ -357,6 +358,17 @@ pub(crate) fn connect(url: &str) -> Connect {
 pub(crate) fn context(caller: Caller) -> Context {
     Context {
         caller: Arc::new(caller),
+pub(crate) fn listen(url: &str) -> ConnectListening {
+    let connector = connector(url, "presence");
+    Arc::new(move || {
+        let connector = connector.clone();
+        Box::pin(async move {
+            let connected = connector.connect_listening().await;
+            connected.map_err(|e| CatalogError::Unavailable(e.to_string()))
+        })
+    })
+}
+
         request: Arc::new(RequestInfo {
             method: "PUT".into(),
             path: "/s3/test".into(),

@@ -1,0 +1,53 @@
+//! Uploads that nobody goes on with.
+
+use super::ResumableRow;
+use crate::catalog::{Catalog, own_sql};
+use crate::error::Error;
+use crate::session::Param;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+impl Catalog {
+    /// Uploads past their expiry that became no object.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn expired_resumables(&self, limit: i64) -> Result<Vec<ResumableRow>, Error> {
+        let sql = own_sql!(
+            self.own_schema(),
+            "SELECT r.*, true AS expired FROM ",
+            "resumable r WHERE r.expires_at < now() AND r.completed_at IS NULL \
+             ORDER BY r.expires_at LIMIT $1",
+        );
+        let rows = self.as_owner(sql, &[(&limit, Type::INT8)]).await?;
+        rows.iter().map(ResumableRow::from_row).collect()
+    }
+
+    /// Forgets uploads that became objects, once they would have expired.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_completed_resumables(&self) -> Result<(), Error> {
+        let sql = own_sql!(
+            self.own_schema(),
+            "DELETE FROM ",
+            "resumable WHERE completed_at IS NOT NULL AND expires_at < now()",
+        );
+        self.as_owner(sql, &[]).await.map(drop)
+    }
+
+    /// Which of these versions are those of uploads that became no object yet.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn resumables_of(&self, versions: &[Uuid]) -> Result<Vec<Uuid>, Error> {
+        let sql = own_sql!(
+            self.own_schema(),
+            "SELECT version FROM ",
+            "resumable WHERE version = ANY($1) AND completed_at IS NULL",
+        );
+        let params: [Param<'_>; 1] = [(&versions, Type::UUID_ARRAY)];
+        let rows = self.as_owner(sql, &params).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+}
