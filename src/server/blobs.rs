@@ -48,13 +48,6 @@ impl Blobs {
         }
     }
 
-    /// Keeps at most so many files open for clients who take their time.
-    pub(super) fn limit_open_files(&self, most: usize) {
-        if let Self::File(files) = self {
-            files.limit_open_files(most);
-        }
-    }
-
     pub(super) fn store(&self) -> Arc<dyn BlobStore> {
         match self {
             Self::File(files) => Arc::new(files.clone()),

@@ -3,6 +3,7 @@
 mod blobs;
 pub(crate) mod database;
 mod error;
+mod files;
 mod fit;
 mod health;
 mod http;
@@ -36,9 +37,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 ///
 /// # Errors
 /// Whatever stops the start, in a sentence.
-pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
+pub(crate) async fn serve(mut config: Config) -> Result<(), ServeError> {
     let signals = Signals::listen()?;
-    rowlock_http::server::raise_file_limit();
+    let open_blobs = files::fit(&mut config, rowlock_http::server::raise_file_limit());
     let authenticator = Arc::new(Authenticator::new(config.auth.clone())?);
     for sentence in authenticator.warnings() {
         tracing::warn!("{sentence}");
@@ -46,7 +47,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), ServeError> {
     // Before anything is started: a taken port is the likeliest reason to stop at once.
     let listeners = http::bind(&config).await?;
     let database = Database::open(&config, &authenticator).await?;
-    let result = run(&config, &authenticator, &database, listeners, signals).await;
+    let result = run(&config, &authenticator, &database, listeners, open_blobs, signals).await;
     database.close().await;
     tracing::info!("[Server] Exited");
     result
@@ -57,10 +58,13 @@ async fn run(
     authenticator: &Arc<Authenticator>,
     database: &Database,
     listeners: rowlock_http::server::Listeners,
+    open_blobs: Option<usize>,
     signals: Signals,
 ) -> Result<(), ServeError> {
     let blobs = Blobs::open(config).await?;
-    blobs.limit_open_files(listeners.shares().blobs);
+    if let (Blobs::File(files), Some(most)) = (&blobs, open_blobs) {
+        files.limit_open_files(most);
+    }
     if let Some(problem) = blobs.problem().await {
         tracing::error!("{problem}");
     }

@@ -89,6 +89,12 @@ pub enum Error {
     /// No space is left, or a quota is used up.
     #[error("the store is full")]
     Full,
+    /// Too much is under way here for this to be begun: the same may succeed later.
+    #[error("{doing}: too much is under way")]
+    Busy {
+        /// What was to be done.
+        doing: &'static str,
+    },
     /// The store cannot be reached in time, or has too much to do: the same may succeed later.
     #[error("{doing}: the store is not available ({why})")]
     Unavailable {

@@ -61,7 +61,7 @@ impl PartWriter {
             return Ok(State::Held(held));
         }
         if self.length.is_none() {
-            return Err(Error::Unavailable { doing: DOING, why: "no memory is free".into() });
+            return Err(Error::Busy { doing: DOING });
         }
         let (mut passing, source) = Passing::new(most, self.store.stream(DOING).await?);
         let sending = self.pass(most, source);

@@ -149,12 +149,12 @@ impl Inner {
     /// The right to a request that goes at a client's pace.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when too many others do for longer than a request may wait.
+    /// [`Error::Busy`] when too many others do for longer than a request may wait.
     pub(crate) async fn stream(&self, doing: &'static str) -> Result<OwnedSemaphorePermit, Error> {
         let stream = Arc::clone(&self.streams).acquire_owned();
         match tokio::time::timeout(self.settings.limits.first_byte, stream).await {
             Ok(Ok(stream)) => Ok(stream),
-            _ => Err(Error::Unavailable { doing, why: "too many slow clients".into() }),
+            _ => Err(Error::Busy { doing }),
         }
     }
 

@@ -98,9 +98,7 @@ impl Writer {
             None => Wait::Short,
         };
         match (held.make_room(budget, bytes, size, wait).await, wait) {
-            (false, Wait::Long) => {
-                Err(Error::Unavailable { doing: DOING, why: "no memory is free".into() })
-            }
+            (false, Wait::Long) => Err(Error::Busy { doing: DOING }),
             (room, _) => Ok(room),
         }
     }

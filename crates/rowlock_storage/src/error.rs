@@ -105,6 +105,9 @@ pub enum Error {
     /// The blob store is full.
     #[error("the storage backend is full")]
     StorageFull,
+    /// Too much is under way here: the same may succeed later.
+    #[error("{0}: too much is under way")]
+    Busy(&'static str),
     /// The blob store cannot be reached in time, or has too much to do.
     #[error("the storage backend is not available: {0}")]
     StorageUnavailable(rowlock_blobs::Error),
@@ -122,6 +125,7 @@ impl From<rowlock_blobs::Error> for Error {
             rowlock_blobs::Error::NotFound => Self::NoSuchKey,
             rowlock_blobs::Error::PartNotFound(number) => Self::InvalidPart(number),
             rowlock_blobs::Error::Full => Self::StorageFull,
+            rowlock_blobs::Error::Busy { doing } => Self::Busy(doing),
             rowlock_blobs::Error::Unavailable { .. } => Self::StorageUnavailable(error),
             rowlock_blobs::Error::UnsupportedKey(why) => Self::UnsupportedKey(why),
             other => Self::Blobs(other),

@@ -5,21 +5,16 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// So much may be held at once, of bytes or of open files.
+/// So many bytes may be held at once.
 #[derive(Debug)]
 pub(super) struct Budget {
-    most: AtomicUsize,
+    most: usize,
     used: AtomicUsize,
 }
 
 impl Budget {
     pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most: AtomicUsize::new(most), used: AtomicUsize::new(0) })
-    }
-
-    /// From now on the budget is `most`. What is held already stays held.
-    pub(super) fn set(&self, most: usize) {
-        self.most.store(most, Ordering::Relaxed);
+        Arc::new(Self { most, used: AtomicUsize::new(0) })
     }
 
     /// Holds exactly `amount`, if there is room for it.
@@ -32,7 +27,7 @@ impl Budget {
     /// budget may be exceeded by `least` for each who holds something.
     pub(super) fn share(self: &Arc<Self>, wanted: usize, least: usize) -> Held {
         let used = self.used.load(Ordering::Relaxed);
-        let left = self.most.load(Ordering::Relaxed).saturating_sub(used);
+        let left = self.most.saturating_sub(used);
         let amount = wanted.min((left / 8).max(least));
         self.used.fetch_add(amount, Ordering::Relaxed);
         Held { budget: Arc::clone(self), amount }
@@ -53,7 +48,7 @@ impl Held {
 
     /// Holds `more` as well; false, and nothing changes, where there is no room for it.
     pub(super) fn grow(&mut self, more: usize) -> bool {
-        let most = self.budget.most.load(Ordering::Relaxed);
+        let most = self.budget.most;
         let room = |used: usize| used.checked_add(more).filter(|sum| *sum <= most);
         let grown =
             self.budget.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok();
@@ -95,8 +90,6 @@ mod tests {
         assert_eq!(some.amount(), 10);
         drop(some);
         assert!(budget.take(10).is_some());
-        budget.set(3);
-        assert!(budget.take(4).is_none());
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod list;
 #[cfg(test)]
 mod list_tests;
 mod multipart;
+mod open;
 mod quarantine;
 mod read;
 mod sweep;
@@ -40,10 +41,11 @@ use crate::{
     MultipartBlob, PartInfo,
 };
 use async_trait::async_trait;
-use budget::{Budget, Held};
+use budget::Budget;
 use folders::{DurableFolders, Target};
 use futures_util::stream::BoxStream;
 use layout::Layout;
+use open::OpenFiles;
 use rowlock_types::UploadId;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType};
@@ -60,6 +62,9 @@ use writer::FileWriter;
 
 /// Up to how many bytes are written or read in one go, kept in memory meanwhile.
 const SMALL: usize = 256 << 10;
+
+/// What is copied in no more than an instant, in bytes.
+const SHORT_COPY: u64 = 16 << 20;
 
 /// How many bytes are kept in memory for all clients that take what was read, or that send what
 /// is still small, before each gets less of it.
@@ -127,8 +132,7 @@ struct Inner {
     durable: DurableFolders,
     held_for_readers: Arc<Budget>,
     held_for_writers: Arc<Budget>,
-    /// Files that stay open for as long as a client takes.
-    open_files: Arc<Budget>,
+    open_files: OpenFiles,
     /// Found out once: the file system keeps no user attributes.
     no_xattrs: AtomicBool,
     /// Found out once: files cannot be opened or read from the cache alone.
@@ -153,7 +157,7 @@ impl FileStore {
             durable: DurableFolders::default(),
             held_for_readers: Budget::new(FOR_READERS),
             held_for_writers: Budget::new(FOR_WRITERS),
-            open_files: Budget::new(usize::MAX),
+            open_files: OpenFiles::default(),
             no_xattrs: AtomicBool::new(false),
             no_cached_reads: AtomicBool::new(false),
             #[cfg(test)]
@@ -170,10 +174,11 @@ impl FileStore {
         Ok(Self(store))
     }
 
-    /// Keeps at most so many files open for clients that read or write large blobs; whoever comes
-    /// on top of that is told [`Error::Unavailable`]. Without this call there is no such limit.
+    /// Keeps at most so many files open, most of them for clients that read or write large blobs;
+    /// whoever comes on top of those waits for two seconds and is told [`Error::Busy`], all others
+    /// wait for their turn. To be called once; without it there is no such limit.
     pub fn limit_open_files(&self, most: usize) {
-        self.0.open_files.set(most);
+        self.0.open_files.limit(most);
     }
 
     /// Removes temporary files of ours that nobody has touched for `older_than` (a day: an upload
@@ -204,28 +209,29 @@ impl BlobStore for FileStore {
     }
 
     async fn head(&self, blob: &BlobKey) -> Result<u64, Error> {
+        let _turn = self.0.open_files.turn().await;
         read::open(&self.0, blob).await.map(|opened| opened.size)
     }
 
     async fn copy(
         &self,
         from: &BlobKey,
-        _size: u64,
+        size: u64,
         to: &BlobKey,
         attributes: &BlobAttributes,
     ) -> Result<Option<String>, Error> {
-        let store = Arc::clone(&self.0);
         let (from, target, attributes) = (from.clone(), self.0.blob_target(to), attributes.clone());
-        blocking(move || {
-            let source = store.open_blob(&from)?;
-            let mut temp = Temp::create(&store)?;
-            copy::whole(&source, &mut temp)?;
-            temp.set_attributes(&attributes)?;
-            temp.sync()?;
-            store.place(temp, &target)?;
-            Ok(None)
-        })
-        .await
+        self.0
+            .copying(size, move |store| {
+                let source = store.open_blob(&from)?;
+                let mut temp = Temp::create(store)?;
+                copy::whole(&source, &mut temp)?;
+                temp.set_attributes(&attributes)?;
+                temp.sync()?;
+                store.place(temp, &target)?;
+                Ok(None)
+            })
+            .await
     }
 
     async fn delete(&self, blobs: &[BlobKey]) -> Vec<Result<(), Error>> {
@@ -249,8 +255,8 @@ impl BlobStore for FileStore {
     ) -> Result<UploadId, Error> {
         let upload = MultipartBlob { upload_id: UploadId::random(), blob: blob.clone() };
         let id = upload.upload_id.clone();
-        let (store, attributes) = (Arc::clone(&self.0), attributes.clone());
-        blocking(move || multipart::create(&store, &upload, &attributes)).await?;
+        let attributes = attributes.clone();
+        self.0.in_turn(move |store| multipart::create(store, &upload, &attributes)).await?;
         Ok(id)
     }
 
@@ -275,16 +281,17 @@ impl BlobStore for FileStore {
         parts: &[PartInfo],
         attributes: &BlobAttributes,
     ) -> Result<JoinedBlob, Error> {
-        let store = Arc::clone(&self.0);
         let (upload, parts, attributes) = (upload.clone(), parts.to_vec(), attributes.clone());
-        let joined =
-            blocking(move || multipart::complete(&store, &upload, &parts, &attributes)).await;
+        let size = parts.iter().map(|part| part.size).sum();
+        let join =
+            move |store: &Arc<Inner>| multipart::complete(store, &upload, &parts, &attributes);
+        let joined = self.0.copying(size, join).await;
         joined.map(|(version, size)| JoinedBlob { version: Some(version), size, etag: None })
     }
 
     async fn remove_multipart(&self, upload: &MultipartBlob) -> Result<(), Error> {
-        let (store, upload) = (Arc::clone(&self.0), upload.clone());
-        blocking(move || multipart::remove(&store, &upload)).await
+        let upload = upload.clone();
+        self.0.in_turn(move |store| multipart::remove(store, &upload)).await
     }
 
     fn list(&self) -> BoxStream<'static, Result<Found, Error>> {
@@ -313,12 +320,41 @@ impl BlobStore for FileStore {
 }
 
 impl Inner {
-    /// Room for one more file that stays open while its client takes its time.
-    fn hold_open_file(&self) -> Result<Held, Error> {
-        self.open_files.take(1).ok_or_else(|| Error::Unavailable {
-            doing: "opening a file",
-            why: "too many files are open".to_owned(),
+    /// Does what has a few files open for as long as a disk takes, on a thread that may wait.
+    async fn in_turn<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Arc<Self>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let turn = self.open_files.turn().await;
+        self.with_files(turn, work).await
+    }
+
+    /// Does what reads and writes `size` bytes in all, on a thread that may wait.
+    async fn copying<T: Send + 'static>(
+        self: &Arc<Self>,
+        size: u64,
+        work: impl FnOnce(&Arc<Self>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        if size <= SHORT_COPY {
+            return self.in_turn(work).await;
+        }
+        let both = self.open_files.lasting(2).await?;
+        self.with_files(both, work).await
+    }
+
+    /// What `files` are held for may go on when the caller is gone.
+    async fn with_files<T: Send + 'static>(
+        self: &Arc<Self>,
+        files: impl Send + 'static,
+        work: impl FnOnce(&Arc<Self>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let store = Arc::clone(self);
+        blocking(move || {
+            let done = work(&store);
+            drop(files);
+            done
         })
+        .await
     }
 
     fn blob_target(&self, blob: &BlobKey) -> Target {

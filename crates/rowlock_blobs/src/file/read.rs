@@ -7,6 +7,7 @@
 
 use super::budget::Held;
 use super::copy::Source;
+use super::open::Lasting;
 use super::sys::{failed, read_cached};
 use super::{Inner, SMALL, blocking, join};
 use crate::{BlobBody, BlobKey, Error};
@@ -37,33 +38,58 @@ pub(super) async fn read(
     size: u64,
     range: Range<u64>,
 ) -> Result<BlobBody, Error> {
+    let end = range.end.min(size);
+    let start = range.start.min(end);
+    let way = Way::of(store, end - start).await?;
+    let turn = store.open_files.turn().await;
     let Source { file, size: found } = open(store, blob).await?;
     if found != size {
         return Err(Error::WrongLength { expected: size, found });
     }
-    let end = range.end.min(size);
-    let start = range.start.min(end);
     let mut reader =
         Reader { file: Arc::new(file), store: Arc::clone(store), at: start, end, size };
-    match usize::try_from(end - start) {
-        Ok(0) => Ok(BlobBody::Bytes(Bytes::new())),
-        Ok(length) if length <= UNCOUNTED => {
-            reader.chunk(length).await.map(|b| BlobBody::Bytes(b.into()))
+    match way {
+        Way::Nothing => Ok(BlobBody::Bytes(Bytes::new())),
+        Way::Whole(length, held) => {
+            let buffer = reader.chunk(length).await?;
+            Ok(BlobBody::Bytes(match held {
+                Some(held) => held.bytes(buffer),
+                None => buffer.into(),
+            }))
         }
-        Ok(length)
-            if length <= SMALL
-                && let held = store.held_for_readers.share(length, LEAST)
-                && held.amount() == length =>
-        {
-            reader.chunk(length).await.map(|buffer| BlobBody::Bytes(held.bytes(buffer)))
-        }
-        _ => {
-            let open = store.hold_open_file()?;
+        Way::Stream(open) => {
+            drop(turn);
             // Doubles the kernel's read-ahead. That it may fail does not matter.
             let length = std::num::NonZeroU64::new(end - start);
             let _ = rustix::fs::fadvise(&*reader.file, start, length, Advice::Sequential);
             Ok(BlobBody::Stream(reader.into_stream(open)))
         }
+    }
+}
+
+/// How bytes go to whoever asks for them.
+enum Way {
+    Nothing,
+    /// So many, read before they are answered, with what of the budget they hold.
+    Whole(usize, Option<Held>),
+    /// Read while they are sent.
+    Stream(Lasting),
+}
+
+impl Way {
+    async fn of(store: &Inner, length: u64) -> Result<Self, Error> {
+        Ok(match usize::try_from(length) {
+            Ok(0) => Self::Nothing,
+            Ok(length) if length <= UNCOUNTED => Self::Whole(length, None),
+            Ok(length)
+                if length <= SMALL
+                    && let held = store.held_for_readers.share(length, LEAST)
+                    && held.amount() == length =>
+            {
+                Self::Whole(length, Some(held))
+            }
+            _ => Self::Stream(store.open_files.lasting(1).await?),
+        })
     }
 }
 
@@ -191,10 +217,10 @@ impl Reader {
         (left > 0).then(|| self.store.held_for_readers.share(left, LEAST))
     }
 
-    fn into_stream(self, open: Held) -> BoxStream<'static, Result<Bytes, Error>> {
+    fn into_stream(self, open: Lasting) -> BoxStream<'static, Result<Bytes, Error>> {
         // Once a chunk was not in the cache, the next one is read ahead of the client, and so on.
         type Ahead = Option<(JoinHandle<Result<Vec<u8>, Error>>, Held)>;
-        let start: Option<(Self, Held, Ahead)> = Some((self, open, None));
+        let start: Option<(Self, Lasting, Ahead)> = Some((self, open, None));
         stream::unfold(start, |state| async move {
             let (mut reader, open, ahead) = state?;
             let (result, held) = match ahead {

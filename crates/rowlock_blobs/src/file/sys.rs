@@ -9,6 +9,7 @@ use std::io;
 pub(super) fn failed(doing: &'static str) -> impl Fn(Errno) -> Error {
     move |errno| match errno {
         Errno::NOSPC | Errno::DQUOT => Error::Full,
+        Errno::MFILE | Errno::NFILE => Error::Busy { doing },
         Errno::NAMETOOLONG => Error::UnsupportedKey("a name in it is too long for the file system"),
         _ => Error::Io { doing, source: errno.into() },
     }
@@ -75,6 +76,7 @@ mod tests {
         assert!(matches!(failed("x")(Errno::NOSPC), Error::Full));
         assert!(matches!(failed("x")(Errno::DQUOT), Error::Full));
         assert!(matches!(failed("x")(Errno::NAMETOOLONG), Error::UnsupportedKey(_)));
+        assert!(matches!(failed("x")(Errno::MFILE), Error::Busy { doing: "x" }));
         assert!(matches!(failed("x")(Errno::ACCESS), Error::Io { doing: "x", .. }));
     }
 

@@ -1,6 +1,7 @@
 //! Temporary files: written under a name of our own in `.rowlock/tmp`, then renamed.
 
 use super::Inner;
+use super::open::Lasting;
 use super::sys::{begin_write_back, failed};
 use crate::{BlobAttributes, Error};
 use rustix::fd::OwnedFd;
@@ -17,8 +18,12 @@ const WRITE_BACK: u64 = 8 << 20;
 pub(super) struct Temp {
     store: Arc<Inner>,
     name: String,
-    /// Empty once the file was renamed.
+    /// Empty once the file is whole, so that it may wait for its name without being open.
     file: Option<OwnedFd>,
+    /// Its name is ours to remove.
+    temporary: bool,
+    /// What it counts as, for as long as it is open.
+    open: Lasting,
     len: u64,
     handed_to_disk: u64,
 }
@@ -38,7 +43,22 @@ impl Temp {
             other => other,
         };
         let file = opened.map_err(failed("making a temporary file"))?;
-        Ok(Self { store: Arc::clone(store), name, file: Some(file), len: 0, handed_to_disk: 0 })
+        Ok(Self {
+            store: Arc::clone(store),
+            name,
+            file: Some(file),
+            temporary: true,
+            open: Lasting::default(),
+            len: 0,
+            handed_to_disk: 0,
+        })
+    }
+
+    /// One that stays open for as long as its bytes take to come.
+    pub(super) fn lasting(store: &Arc<Inner>, open: Lasting) -> Result<Self, Error> {
+        let mut temp = Self::create(store)?;
+        temp.open = open;
+        Ok(temp)
     }
 
     /// Its path, relative to the root.
@@ -117,25 +137,31 @@ impl Temp {
         Ok(())
     }
 
-    /// Makes the bytes and attributes durable.
-    pub(super) fn sync(&self) -> Result<(), Error> {
-        rustix::fs::fsync(self.file()?).map_err(failed("syncing a file"))
+    /// Makes the bytes and attributes durable, and closes the file.
+    pub(super) fn sync(&mut self) -> Result<(), Error> {
+        rustix::fs::fsync(self.file()?).map_err(failed("syncing a file"))?;
+        self.file = None;
+        self.open = Lasting::default();
+        Ok(())
     }
 
     /// The file has another name now, and stays.
     pub(super) fn renamed(mut self) {
-        self.file = None;
+        self.temporary = false;
     }
 }
 
 impl Drop for Temp {
     fn drop(&mut self) {
-        let Some(file) = self.file.take() else { return };
+        if !self.temporary {
+            return;
+        }
         let store = Arc::clone(&self.store);
         let name = std::mem::take(&mut self.name);
+        let held = (self.file.take(), std::mem::take(&mut self.open));
         let remove = move || {
             let _ = store.unlink(&name);
-            drop(file);
+            drop(held);
         };
         // To free a long file's blocks takes a while: not on a reactor thread.
         match tokio::runtime::Handle::try_current() {

@@ -474,27 +474,50 @@ async fn where_much_is_held_small_uploads_go_to_a_file_at_once() {
     assert!(store.0.held_for_writers.take(FOR_WRITERS).is_some());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn files_are_kept_open_for_so_many_clients_only() {
     let (_dir, store) = slash();
     let bytes = numbered(1 << 20);
     let blob = named("large", Some(Version::random()));
     suite::put(&store, &blob, &bytes, 100_000).await;
-    store.limit_open_files(1);
-    let busy = |error: Error| matches!(error, Error::Unavailable { .. });
+    store.limit_open_files(0);
+    let busy = |error: Error| matches!(error, Error::Busy { .. });
     let size = bytes.len() as u64;
-    let first = store.read(&blob, size, 0..size).await.unwrap();
-    assert!(busy(store.read(&blob, size, 0..size).await.unwrap_err()));
-    // What is small needs no file for longer than it is read.
-    assert!(suite::get(&store, &blob, size, 0..1000).await.unwrap() == bytes[..1000]);
     let attributes = BlobAttributes::default();
-    let mut writer = store.writer(&named("new", Some(Version::random())), &attributes, None);
+    let begin = || store.writer(&named("new", Some(Version::random())), &attributes, None);
+    let first = store.read(&blob, size, 0..size).await.unwrap();
+    let _second = store.read(&blob, size, 0..size).await.unwrap();
+    assert!(busy(store.read(&blob, size, 0..size).await.unwrap_err()));
+    // What is small needs no file for longer than it is read or written.
+    assert!(suite::get(&store, &blob, size, 0..1000).await.unwrap() == bytes[..1000]);
+    suite::put(&store, &named("small", Some(Version::random())), &bytes.slice(..1000), 100).await;
+    let copy = named("copy", Some(Version::random()));
+    store.copy(&blob, size, &copy, &attributes).await.unwrap();
+    let long = SHORT_COPY + 1;
+    assert!(busy(store.copy(&blob, long, &copy, &attributes).await.unwrap_err()));
+    let mut writer = begin();
     assert!(busy(writer.write(bytes.clone()).await.unwrap_err()));
     assert!(writer.write(bytes.slice(..1)).await.is_err(), "a failed writer stays failed");
-    drop(first);
-    let mut writer = store.writer(&named("new", Some(Version::random())), &attributes, None);
-    writer.write(bytes.clone()).await.unwrap();
+    // Whoever waits gets the next one.
+    let mut writer = begin();
+    let (written, ()) = tokio::join!(writer.write(bytes.clone()), async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        drop(first);
+    });
+    written.unwrap();
     assert!(busy(store.read(&blob, size, 0..size).await.unwrap_err()));
     writer.finish().await.unwrap();
     assert!(store.read(&blob, size, 0..size).await.is_ok());
+    // A part is closed once it is whole, however long it waits for its place.
+    let upload_id = store.create_multipart(&blob, &attributes).await.unwrap();
+    let upload = MultipartBlob { upload_id, blob };
+    let mut waiting = Vec::new();
+    for number in 1..4 {
+        let mut part = store.part_writer(&upload, number, None);
+        part.write(bytes.clone()).await.unwrap();
+        waiting.push(part.stage("").await.unwrap());
+    }
+    for part in waiting {
+        part.publish().await.unwrap();
+    }
 }

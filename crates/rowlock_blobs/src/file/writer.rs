@@ -9,7 +9,7 @@ use super::budget::Held;
 use super::folders::Target;
 use super::sys::failed;
 use super::temp::Temp;
-use super::{Inner, SMALL, blocking, join};
+use super::{Inner, SMALL, join};
 use crate::{BlobAttributes, BlobWriter, Error, StagedPart};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,7 +29,7 @@ enum State {
     /// What was written so far, and what of it counts.
     Small(Vec<u8>, Option<Held>),
     /// The last write, running or done.
-    Large(JoinHandle<Result<Temp, Error>>, Held),
+    Large(JoinHandle<Result<Temp, Error>>),
     Failed,
 }
 
@@ -47,24 +47,25 @@ impl FileWriter {
         Self { store, target, attributes, state: State::Small(Vec::new(), None) }
     }
 
-    /// Ends the writing: the returned closure, to be run on a blocking thread, gives the synced
-    /// temporary file.
+    /// Ends the writing: the returned closure, to be run on a blocking thread in a turn, gives the
+    /// synced temporary file.
     async fn end(
         self,
         etag: Option<String>,
-    ) -> Result<(Target, impl FnOnce() -> Result<Temp, Error> + Send + 'static), Error> {
-        let Self { store, target, attributes, state } = self;
+    ) -> Result<(Target, impl FnOnce(&Arc<Inner>) -> Result<Temp, Error> + Send + 'static), Error>
+    {
+        let Self { store: _, target, attributes, state } = self;
         let target = target.map_err(Error::UnsupportedKey)?;
         let (buffered, temp) = match state {
             State::Small(buffered, _) => (buffered, None),
-            State::Large(last, _) => (Vec::new(), Some(join(last).await?)),
+            State::Large(last) => (Vec::new(), Some(join(last).await?)),
             State::Failed => return Err(failed("writing a file")(Errno::CANCELED)),
         };
-        let seal = move || {
-            let temp = match temp {
+        let seal = move |store: &Arc<Inner>| {
+            let mut temp = match temp {
                 Some(temp) => temp,
                 None => {
-                    let mut temp = Temp::create(&store)?;
+                    let mut temp = Temp::create(store)?;
                     temp.append(&buffered)?;
                     temp
                 }
@@ -99,24 +100,24 @@ impl BlobWriter for FileWriter {
         // Should this future be dropped half way, the writer stays failed.
         self.state = match std::mem::replace(&mut self.state, State::Failed) {
             State::Small(buffered, held) => {
-                let open = self.store.hold_open_file()?;
+                let open = self.store.open_files.lasting(1).await?;
                 let store = Arc::clone(&self.store);
                 let begin = move || {
-                    let mut temp = Temp::create(&store)?;
+                    let mut temp = Temp::lasting(&store, open)?;
                     temp.append(&buffered)?;
                     temp.append(&chunk)?;
                     drop(held);
                     Ok(temp)
                 };
-                State::Large(tokio::task::spawn_blocking(begin), open)
+                State::Large(tokio::task::spawn_blocking(begin))
             }
-            State::Large(last, open) => {
+            State::Large(last) => {
                 let mut temp = join(last).await?;
                 let go_on = move || {
                     temp.append(&chunk)?;
                     Ok(temp)
                 };
-                State::Large(tokio::task::spawn_blocking(go_on), open)
+                State::Large(tokio::task::spawn_blocking(go_on))
             }
             State::Failed => return Err(failed("writing a file")(Errno::CANCELED)),
         };
@@ -126,13 +127,13 @@ impl BlobWriter for FileWriter {
     async fn finish(self: Box<Self>) -> Result<(), Error> {
         let store = Arc::clone(&self.store);
         let (target, seal) = self.end(None).await?;
-        blocking(move || store.place(seal()?, &target)).await
+        store.in_turn(move |store| store.place(seal(store)?, &target)).await
     }
 
     async fn stage(self: Box<Self>, etag: &str) -> Result<Box<dyn StagedPart>, Error> {
         let store = Arc::clone(&self.store);
         let (target, seal) = self.end(Some(etag.to_owned())).await?;
-        let temp = blocking(seal).await?;
+        let temp = store.in_turn(seal).await?;
         Ok(Box::new(Staged { store, temp, target }))
     }
 }
@@ -167,7 +168,7 @@ struct Staged {
 impl StagedPart for Staged {
     async fn publish(self: Box<Self>) -> Result<Option<String>, Error> {
         let Self { store, temp, target } = *self;
-        blocking(move || store.place(temp, &target)).await?;
+        store.in_turn(move |store| store.place(temp, &target)).await?;
         Ok(None)
     }
 }

@@ -240,6 +240,11 @@ impl From<StorageError> for RestError {
                 Self::new(507, "StorageFull", "The storage backend is full")
                     .logged("storage is full")
             }
+            StorageError::Busy(_) => {
+                Self::new(503, "SlowDown", "The server is busy. Please reduce your request rate")
+                    .real_status()
+                    .logged(&error)
+            }
             StorageError::StorageUnavailable(error) => {
                 Self::new(503, "SlowDown", "The storage backend is not available")
                     .come_again()
@@ -365,6 +370,7 @@ mod tests {
             (RestError::from(StorageError::Internal("x")), 500),
             (RestError::from(StorageError::Catalog(CatalogError::PoolTimeout)), 544),
             (RestError::from(StorageError::Catalog(CatalogError::TooManyConnections)), 429),
+            (RestError::from(StorageError::Busy("opening a file")), 503),
             (RestError::entity_too_large(), 400),
             (RestError::access_denied("x"), 400),
             (RestError::access_denied("x").real_status(), 403),

@@ -287,6 +287,9 @@ impl From<StorageError> for S3Error {
             StorageError::StorageFull => {
                 Self::new(code::STORAGE_FULL, "The storage backend is full").logged("storage is full")
             }
+            StorageError::Busy(_) => {
+                Self::new(code::SLOW_DOWN, "Please reduce your request rate.").logged(&error)
+            }
             StorageError::StorageUnavailable(error) => Self::new(
                 code::SERVICE_UNAVAILABLE,
                 "The storage backend is not available. Please try again.",
@@ -485,6 +488,7 @@ mod tests {
             (StorageError::InvalidPartOrder, "InvalidPartOrder", 400),
             (StorageError::InvalidPart(3), "InvalidPart", 400),
             (StorageError::StorageFull, "StorageFull", 507),
+            (StorageError::Busy("opening a file"), "SlowDown", 503),
             (StorageError::Catalog(CatalogError::PoolTimeout), "SlowDown", 503),
             (
                 StorageError::Catalog(CatalogError::Unavailable(String::new())),

@@ -55,16 +55,18 @@ pub(super) async fn serve<S, A, F>(
     F: Future<Output = Response<Body>> + Send,
 {
     let exchange = Arc::new(Exchange::new());
-    let stream = GuardedStream::new(stream, &settings, Arc::clone(&exchange), member);
+    let member = Arc::new(member);
+    let stream = GuardedStream::new(stream, &settings, Arc::clone(&exchange), Arc::clone(&member));
     let service = service_fn(|request: Request<Incoming>| {
         let in_flight = exchange.begin();
         let never_told = waits_in_vain(&request);
+        let member = Arc::clone(&member);
         let request = request.map(|body| TimedBody::wrap(body, settings.body_idle_timeout));
         // Boxed, so that an idle connection does not hold room for a running handler.
         let answer = Box::pin(AssertUnwindSafe(app(request, info)).catch_unwind());
         async move {
             let mut answer = answer.await.unwrap_or_else(|_| internal_error(info));
-            if never_told {
+            if never_told || member.is_full() {
                 answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(answer.map(|body| AnswerBody { body, in_flight, given_at: None }))

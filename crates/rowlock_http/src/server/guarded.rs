@@ -118,7 +118,7 @@ pub(super) struct GuardedStream<S> {
     inner: S,
     guard: WireGuard,
     limits: Limits,
-    member: Member,
+    member: Arc<Member>,
     exchange: Arc<Exchange>,
     /// When the head now being received began.
     head_since: Option<Instant>,
@@ -152,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         inner: S,
         settings: &ServerSettings,
         exchange: Arc<Exchange>,
-        member: Member,
+        member: Arc<Member>,
     ) -> Self {
         let limits = Limits {
             header: settings.header_timeout,

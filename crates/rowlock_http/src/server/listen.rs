@@ -8,8 +8,6 @@ use super::settings::ServerSettings;
 
 const BACKLOG: i32 = 1024;
 const MOST_FILES: u64 = 1024 * 1024;
-/// The most files that stay aside for the database, the log and whatever is open for a moment.
-const OTHER_FILES: u64 = 1024;
 
 /// Why the server cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -44,39 +42,13 @@ fn advice(source: &io::Error) -> &'static str {
 #[derive(Debug)]
 pub struct Listeners {
     pub(super) sockets: Vec<TcpListener>,
-    shares: FileShares,
     addresses: Vec<SocketAddr>,
-}
-
-/// How the files that this process may have open are shared out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileShares {
-    /// How many connections are served at once.
-    pub connections: usize,
-    /// How many files may stay open for as long as a client takes to read or write one.
-    pub blobs: usize,
-}
-
-impl FileShares {
-    /// Shares out `limit` files where `wanted` connections are wanted: two thirds for them at the
-    /// most, and whatever they leave for what they read and write.
-    fn of(limit: u64, wanted: usize) -> Self {
-        let free = limit - OTHER_FILES.min(limit / 8);
-        let free = usize::try_from(free).unwrap_or(usize::MAX);
-        let connections = wanted.min(free / 3 * 2);
-        Self { connections, blobs: free - connections }
-    }
 }
 
 impl Listeners {
     /// The addresses listened on, with their real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
-    }
-
-    /// How many connections and files there is room for.
-    pub fn shares(&self) -> FileShares {
-        self.shares
     }
 }
 
@@ -86,13 +58,6 @@ impl Listeners {
 /// # Errors
 /// When an address is taken or not ours, or none is left.
 pub fn bind(settings: &ServerSettings) -> Result<Listeners, BindError> {
-    let shares = FileShares::of(raise_file_limit(), settings.max_connections);
-    if shares.connections < settings.max_connections {
-        tracing::warn!(
-            connections = shares.connections,
-            "the limit of open files (ulimit -n) is low: fewer connections are served at once"
-        );
-    }
     let mut sockets = Vec::new();
     let mut addresses: Vec<SocketAddr> = Vec::new();
     let mut skipped = None;
@@ -117,7 +82,7 @@ pub fn bind(settings: &ServerSettings) -> Result<Listeners, BindError> {
     if sockets.is_empty() {
         return Err(skipped.unwrap_or(BindError::NoAddress));
     }
-    Ok(Listeners { sockets, shares, addresses })
+    Ok(Listeners { sockets, addresses })
 }
 
 fn listen(address: SocketAddr, only_v6: bool) -> io::Result<(TcpListener, SocketAddr)> {
@@ -162,24 +127,5 @@ pub fn raise_file_limit() -> u64 {
             tracing::warn!(%error, limit = current, "cannot raise the limit of open files");
             current
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_are_shared_out() {
-        let of = |limit, wanted| {
-            let FileShares { connections, blobs } = FileShares::of(limit, wanted);
-            assert!((connections + blobs) as u64 <= limit);
-            (connections, blobs)
-        };
-        assert_eq!(of(1024 * 1024, 16_384), (16_384, 1_031_168));
-        assert_eq!(of(20_000, 16_384), (12_650, 6326));
-        assert_eq!(of(1024, 16_384), (596, 300));
-        assert_eq!(of(1024, 10), (10, 886));
-        assert_eq!(of(0, 10), (0, 0));
     }
 }

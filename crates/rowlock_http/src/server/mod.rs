@@ -23,7 +23,7 @@ mod wire_guard;
 
 pub use body::{BodyStalled, is_stalled, refuse_early};
 pub use connection::ConnectionInfo;
-pub use listen::{BindError, FileShares, Listeners, bind, raise_file_limit};
+pub use listen::{BindError, Listeners, bind, raise_file_limit};
 pub use run::{Drained, run};
 pub use settings::ServerSettings;
 pub use wire_guard::{Phase, Violation, WireFault, WireGuard};

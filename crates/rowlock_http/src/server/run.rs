@@ -47,7 +47,7 @@ where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
-    let total = listeners.shares().connections.clamp(1, most);
+    let total = settings.max_connections.clamp(1, most);
     let permits = Arc::new(Semaphore::new(total));
     let settings = Arc::new(settings);
     let (stage, watching) = watch::channel(Stage::Serving);
@@ -55,7 +55,7 @@ where
         sockets: listeners.sockets,
         permits: Arc::clone(&permits),
         settings: Arc::clone(&settings),
-        crowd: Arc::default(),
+        crowd: Crowd::new(total),
         app,
         stage: watching,
     };

@@ -7,8 +7,8 @@ pub struct ServerSettings {
     /// Addresses to listen on. Port 0 takes a free port; further addresses with port 0 then take
     /// the same one.
     pub listen: Vec<SocketAddr>,
-    /// How many connections are served at once, where the limit of open files has room for them
-    /// (`SERVER_MAX_CONNECTIONS`); more wait in the kernel's queue.
+    /// How many connections are served at once, at least one (`SERVER_MAX_CONNECTIONS`, or what the
+    /// limit of open files has room for); more wait in the kernel's queue.
     pub max_connections: usize,
     /// How long a request's head may take, from its first byte to its last
     /// (`SERVER_HEADERS_TIMEOUT`).
