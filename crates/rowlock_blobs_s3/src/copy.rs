@@ -6,6 +6,7 @@ use crate::layout::checked;
 use crate::multipart::{self, Sent, long_work};
 use crate::retry::retrying;
 use crate::store::Inner;
+use crate::upload::unless_lost;
 use aws_sdk_s3::types::MetadataDirective;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rowlock_blobs::{BlobAttributes, BlobKey, Error};
@@ -16,6 +17,8 @@ const DOING: &str = "copying a blob";
 const AT_A_TIME: usize = 4;
 /// The largest piece of a copy by parts: one that a service does in well under a minute.
 const PIECE: u64 = 1 << 30;
+/// Of sources no larger than this, no range can be copied (S3 API reference, UploadPartCopy).
+pub(crate) const SMALLEST_RANGED: u64 = 5 << 20;
 
 /// Copies a blob and returns the copy's entity tag.
 pub(crate) async fn whole(
@@ -40,7 +43,7 @@ pub(crate) async fn whole(
             .set_content_type(attributes.content_type.clone())
             .set_cache_control(attributes.cache_control.clone())
             .customize()
-            .config_override(long_work());
+            .config_override(long_work(store, size));
         async move {
             let answer = request.send().await?;
             Failure::unless_tagged(answer.copy_object_result().and_then(|it| it.e_tag()))
@@ -63,7 +66,7 @@ pub(crate) async fn renamed(store: &Inner, from: &str, size: u64, to: &str) -> R
             .key(to)
             .copy_source(copy_source(store.bucket(), from))
             .customize()
-            .config_override(long_work());
+            .config_override(long_work(store, size));
         async move {
             let answer = request.send().await?;
             Failure::unless_tagged(answer.copy_object_result().and_then(|it| it.e_tag()))
@@ -72,16 +75,17 @@ pub(crate) async fn renamed(store: &Inner, from: &str, size: u64, to: &str) -> R
     copied.await.map(drop).map_err(|failure| failure.error(DOING))
 }
 
-/// Copies a range of a blob as a part and returns the part's entity tag.
+/// Copies a range of a blob of some size as a part and returns the part's entity tag.
 pub(crate) async fn part(
     store: &Inner,
     from: &str,
-    range: Range<u64>,
+    (range, size): (Range<u64>, u64),
     to: &str,
     id: &str,
     number: u32,
 ) -> Result<String, Error> {
-    let last = range.end.saturating_sub(1);
+    let length = range.end - range.start;
+    let some = (length < size).then(|| format!("bytes={}-{}", range.start, range.end - 1));
     let copied = retrying(store.patience(), |_| {
         let request = store
             .client
@@ -91,9 +95,9 @@ pub(crate) async fn part(
             .upload_id(id)
             .part_number(i32::try_from(number).unwrap_or(i32::MAX))
             .copy_source(copy_source(store.bucket(), from))
-            .copy_source_range(format!("bytes={}-{last}", range.start))
+            .set_copy_source_range(some.clone())
             .customize()
-            .config_override(long_work());
+            .config_override(long_work(store, length));
         async move {
             let answer = request.send().await?;
             Failure::unless_tagged(answer.copy_part_result().and_then(|it| it.e_tag()))
@@ -116,7 +120,7 @@ async fn by_parts(
         let range = index * step..size.min((index + 1) * step);
         async move {
             let length = range.end - range.start;
-            let etag = part(store, from, range, to, id, number).await?;
+            let etag = part(store, from, (range, size), to, id, number).await?;
             Ok::<_, Error>(Sent { number, etag, size: length, crc32: None })
         }
     });
@@ -132,7 +136,7 @@ async fn by_parts(
             if let Err(error) = multipart::abort(store, to, &id).await {
                 tracing::warn!(%error, "an unfinished copy could not be aborted yet");
             }
-            Err(error)
+            Err(unless_lost(error))
         }
     }
 }

@@ -40,13 +40,25 @@ pub(crate) async fn delete(store: &Inner, blobs: &[BlobKey]) -> Vec<Result<(), E
     answers
 }
 
+/// Deletes objects of our own; those that do not exist are a success.
+pub(crate) async fn keys(store: &Inner, keys: Vec<String>) -> Result<(), Error> {
+    let keys: Vec<(usize, String)> = keys.into_iter().enumerate().collect();
+    match singly(store, &keys).await.pop() {
+        Some((_, failure)) => Err(failure.error(DOING)),
+        None => Ok(()),
+    }
+}
+
 /// One request; what failed of it.
 async fn batch(store: &Inner, keys: &[(usize, String)]) -> Vec<(usize, Failure)> {
     let objects: Result<Vec<_>, _> =
         keys.iter().map(|(_, key)| ObjectIdentifier::builder().key(key).build()).collect();
     let delete = objects
         .and_then(|objects| Delete::builder().set_objects(Some(objects)).quiet(true).build());
-    let Ok(delete) = delete else { return singly(store, keys).await };
+    let (Ok(delete), true) = (delete, store.takes_batches()) else {
+        return singly(store, keys).await;
+    };
+    let plain = store.is_plain();
     let answer = retrying(store.patience(), |_| {
         let request = store
             .client
@@ -55,10 +67,14 @@ async fn batch(store: &Inner, keys: &[(usize, String)]) -> Vec<(usize, Failure)>
             .delete(delete.clone())
             .customize()
             // Services that do not know the newer checksums ask for this one.
-            .mutate_request(|request| {
+            .mutate_request(move |request| {
                 if let Some(body) = request.body().bytes() {
                     let md5 = STANDARD.encode(rowlock_digest::md5(body));
                     request.headers_mut().insert("content-md5", md5);
+                    if plain {
+                        request.headers_mut().remove("x-amz-checksum-crc32");
+                        request.headers_mut().remove("x-amz-sdk-checksum-algorithm");
+                    }
                 }
             });
         async move { request.send().await.map_err(Failure::from) }
@@ -66,8 +82,16 @@ async fn batch(store: &Inner, keys: &[(usize, String)]) -> Vec<(usize, Failure)>
     .await;
     let answer = match answer {
         Ok(answer) => answer,
+        Err(failure)
+            if !plain && failure.names_checksums() && store.gives_up_checksums(&failure) =>
+        {
+            return Box::pin(batch(store, keys)).await;
+        }
         // The service knows no batches, or found something wrong with this one.
         Err(failure) if !failure.passes() && failure.code != "NoSuchBucket" => {
+            if failure.refuses_operation() {
+                store.gives_up_batches();
+            }
             return singly(store, keys).await;
         }
         Err(failure) => return keys.iter().map(|(index, _)| (*index, failure.clone())).collect(),
@@ -83,12 +107,18 @@ async fn batch(store: &Inner, keys: &[(usize, String)]) -> Vec<(usize, Failure)>
             date: None,
             region: None,
         };
-        if failure.is_not_found() {
-            return None;
-        }
-        Some((*places.get(error.key()?)?, failure))
+        (error.key().and_then(|key| places.get(key)).copied(), failure)
     };
-    answer.errors().iter().filter_map(failed).collect()
+    let mut failures = Vec::new();
+    for (place, failure) in answer.errors().iter().map(failed) {
+        match place {
+            _ if failure.is_not_found() => {}
+            Some(index) => failures.push((index, failure)),
+            // It does not say of which key: it may be any.
+            None => return keys.iter().map(|(index, _)| (*index, failure.clone())).collect(),
+        }
+    }
+    failures
 }
 
 /// A request for each key; what failed of them.

@@ -95,20 +95,51 @@ impl Failure {
         matches!(self.status, Some(429 | 503)) || self.code.contains("Throttl")
     }
 
-    /// Whether nothing is there under the key.
+    /// Whether nothing is there under the key. Only the service's own word counts: whatever stands
+    /// in front of it has a 404 of its own.
     pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self.code.as_str(), "NoSuchKey" | "NotFound" | "NoSuchVersion")
-            || self.status == Some(404)
-                && !matches!(self.code.as_str(), "NoSuchBucket" | "NoSuchUpload")
+        self.coded && matches!(self.code.as_str(), "NoSuchKey" | "NotFound" | "NoSuchVersion")
     }
 
-    /// Whether it is the newer checksums that the service does not take.
+    /// As the failure of a HEAD: its answers have no body, so that the status is the service's word.
+    pub(crate) fn of_head(mut self) -> Self {
+        self.coded |= self.status == Some(404);
+        self
+    }
+
+    /// Whether the service does not know the operation at all.
+    pub(crate) fn refuses_operation(&self) -> bool {
+        matches!(self.code.as_str(), "NotImplemented" | "MethodNotAllowed")
+            || matches!(self.status, Some(405 | 501))
+    }
+
+    /// Whether it is the newer checksums that the service does not take. To be asked about requests
+    /// that every service knows.
     pub(crate) fn refuses_checksums(&self) -> bool {
+        self.names_checksums() || self.code == "NotImplemented" || self.status == Some(501)
+    }
+
+    /// Whether the service says that checksums are what it refuses.
+    pub(crate) fn names_checksums(&self) -> bool {
         let text = self.detail.to_ascii_lowercase();
-        let about = text.contains("checksum") || text.contains("x-amz-sdk");
-        self.code == "NotImplemented"
-            || matches!(self.code.as_str(), "InvalidArgument" | "InvalidRequest") && about
-            || self.status == Some(501)
+        matches!(self.code.as_str(), "InvalidArgument" | "InvalidRequest" | "NotImplemented")
+            && (text.contains("checksum") || text.contains("x-amz-sdk"))
+    }
+
+    /// As the trait's error, for what writes: there is nothing that could be missing but the store.
+    pub(crate) fn write_error(&self, doing: &'static str) -> Error {
+        if self.is_not_found() { self.unavailable(doing) } else { self.error(doing) }
+    }
+
+    fn unavailable(&self, doing: &'static str) -> Error {
+        Error::Unavailable { doing, why: self.why() }
+    }
+
+    fn why(&self) -> String {
+        match self.status {
+            Some(status) => format!("{}, {status}", self.code),
+            None => self.code.clone(),
+        }
     }
 
     /// As the trait's error.
@@ -116,18 +147,18 @@ impl Failure {
         if self.is_not_found() {
             return Error::NotFound;
         }
+        if self.code == "NoSuchUpload" {
+            return Error::UploadNotFound;
+        }
         if FULL.contains(&self.code.as_str()) || self.status == Some(507) {
             return Error::Full;
         }
-        let why = match self.status {
-            Some(status) => format!("{}, {status}", self.code),
-            None => self.code.clone(),
-        };
         tracing::debug!(doing, code = %self.code, detail = %self.detail, "the store refused");
-        if self.passes() || OPERATORS.contains(&self.code.as_str()) {
-            Error::Unavailable { doing, why }
+        let strange = self.status == Some(404) && !self.coded;
+        if strange || self.passes() || OPERATORS.contains(&self.code.as_str()) {
+            self.unavailable(doing)
         } else {
-            Error::Io { doing, source: io::Error::other(why) }
+            Error::Io { doing, source: io::Error::other(self.why()) }
         }
     }
 }

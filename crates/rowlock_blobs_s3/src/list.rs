@@ -7,7 +7,7 @@ use crate::read;
 use crate::retry::retrying;
 use crate::store::Inner;
 use aws_sdk_s3::primitives::DateTime;
-use aws_sdk_s3::types::EncodingType;
+use aws_sdk_s3::types::{EncodingType, Object};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use rowlock_blobs::{Error, Found, FoundKind};
 use std::collections::VecDeque;
@@ -18,21 +18,66 @@ const DOING: &str = "listing blobs";
 
 /// What is asked for next.
 enum Next {
-    /// A page of the tenant's keys, or of those aside, from this token on.
-    Keys { aside: bool, token: Option<String> },
+    /// A page of the tenant's keys of one kind, from this token on.
+    Keys { section: Section, token: Option<String> },
     /// A page of uploads from these markers on.
     Uploads { key: Option<String>, id: Option<String> },
     /// Nothing more.
     End,
 }
 
-/// All that lies in the service for this tenant: blobs, then blobs aside, then uploads.
+/// Where keys of one kind lie.
+#[derive(Clone, Copy)]
+enum Section {
+    Blobs,
+    Aside,
+    Growing,
+}
+
+impl Section {
+    fn prefix(self, store: &Inner) -> String {
+        match self {
+            Self::Blobs => store.layout.tenant_prefix(),
+            Self::Aside => store.layout.aside_prefix(),
+            Self::Growing => store.layout.growing_prefix(),
+        }
+    }
+
+    /// What a key is, by what follows the prefix.
+    fn kind(self, rest: &str) -> FoundKind {
+        match (self, rest.split_once('/')) {
+            (Self::Blobs, Some((bucket, path))) if !bucket.is_empty() => FoundKind::Blob {
+                bucket: bucket.to_owned(),
+                path: path.to_owned(),
+                resumable: false,
+            },
+            (Self::Aside, _) => {
+                FoundKind::Aside { version: rest.rsplit('/').next().unwrap_or_default().to_owned() }
+            }
+            (Self::Growing, Some((version, _))) => {
+                FoundKind::Growing { version: version.to_owned() }
+            }
+            _ => FoundKind::Odd,
+        }
+    }
+
+    fn after(self) -> Option<Self> {
+        match self {
+            Self::Blobs => Some(Self::Aside),
+            Self::Aside => Some(Self::Growing),
+            Self::Growing => None,
+        }
+    }
+}
+
+/// All that lies in the service for this tenant: blobs, blobs aside, what is kept of growing ones,
+/// uploads.
 pub(crate) fn list(store: Arc<Inner>) -> BoxStream<'static, Result<Found, Error>> {
     // The last key of a page waits for the next one: what comes behind it tells what it is.
-    let start = (store, Next::Keys { aside: false, token: None }, None);
+    let start = (store, Next::Keys { section: Section::Blobs, token: None }, None);
     let pages = stream::try_unfold(start, |(store, next, mut held)| async move {
         let (page, next) = match next {
-            Next::Keys { aside, token } => keys(&store, aside, token).await?,
+            Next::Keys { section, token } => keys(&store, section, token).await?,
             Next::Uploads { key, id } => uploads(&store, key, id).await?,
             Next::End => return Ok::<_, Error>(None),
         };
@@ -62,16 +107,36 @@ fn judged(held: Option<Found>, page: Vec<Found>) -> VecDeque<Found> {
 
 async fn keys(
     store: &Inner,
-    aside: bool,
+    section: Section,
     token: Option<String>,
 ) -> Result<(Vec<Found>, Next), Error> {
-    let prefix = if aside { store.layout.aside_prefix() } else { store.layout.tenant_prefix() };
+    let prefix = section.prefix(store);
+    let (objects, token) = page(store, &prefix, token).await?;
+    let found = objects.into_iter().filter_map(|(name, object)| {
+        let kind = section.kind(name.strip_prefix(&prefix)?);
+        let size = object.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+        Some(Found { kind, size, modified: time(object.last_modified()), name })
+    });
+    let next = match (token, section.after()) {
+        (Some(token), _) => Next::Keys { section, token: Some(token) },
+        (None, Some(section)) => Next::Keys { section, token: None },
+        (None, None) => Next::Uploads { key: None, id: None },
+    };
+    Ok((found.collect(), next))
+}
+
+/// A page of objects with their names, and where the next one begins.
+async fn page(
+    store: &Inner,
+    prefix: &str,
+    token: Option<String>,
+) -> Result<(Vec<(String, Object)>, Option<String>), Error> {
     let page = retrying(store.patience(), |_| {
         let request = store
             .client
             .list_objects_v2()
             .bucket(store.bucket())
-            .prefix(&prefix)
+            .prefix(prefix)
             // Names may hold what XML cannot.
             .encoding_type(EncodingType::Url)
             .set_continuation_token(token.clone());
@@ -80,35 +145,27 @@ async fn keys(
     .await
     .map_err(|failure| failure.error(DOING))?;
     let encoded = page.encoding_type() == Some(&EncodingType::Url);
-    let found = page.contents().iter().filter_map(|object| {
-        let name = if encoded { decoded(object.key()?)? } else { object.key()?.to_owned() };
-        let rest = name.strip_prefix(&prefix)?;
-        let kind = if aside {
-            FoundKind::Aside { version: rest.rsplit('/').next().unwrap_or_default().to_owned() }
-        } else {
-            match rest.split_once('/') {
-                Some((bucket, path)) if !bucket.is_empty() => FoundKind::Blob {
-                    bucket: bucket.to_owned(),
-                    path: path.to_owned(),
-                    resumable: false,
-                },
-                _ => FoundKind::Odd,
-            }
-        };
-        let size = object.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
-        Some(Found { kind, size, modified: time(object.last_modified()), name })
-    });
-    let found = found.collect();
     let more = page.is_truncated() == Some(true);
     let token = page.next_continuation_token().filter(|_| more).map(str::to_owned);
-    Ok((
-        found,
-        match (token, aside) {
-            (Some(token), _) => Next::Keys { aside, token: Some(token) },
-            (None, false) => Next::Keys { aside: true, token: None },
-            (None, true) => Next::Uploads { key: None, id: None },
-        },
-    ))
+    let named = page.contents.unwrap_or_default().into_iter().filter_map(|object| {
+        let key = object.key()?;
+        let name = if encoded { decoded(key)? } else { key.to_owned() };
+        Some((name, object))
+    });
+    Ok((named.collect(), token))
+}
+
+/// All keys with this prefix: a few.
+pub(crate) async fn below(store: &Inner, prefix: &str) -> Result<Vec<String>, Error> {
+    let (mut all, mut token) = (Vec::new(), None);
+    loop {
+        let (objects, next) = page(store, prefix, token).await?;
+        all.extend(objects.into_iter().map(|(name, _)| name));
+        token = next;
+        if token.is_none() {
+            return Ok(all);
+        }
+    }
 }
 
 async fn uploads(
@@ -151,8 +208,16 @@ async fn uploads(
         other => other.map(str::to_owned),
     };
     let id = page.next_upload_id_marker().map(str::to_owned);
-    let more = page.is_truncated() == Some(true) && key.is_some();
-    Ok((found, if more { Next::Uploads { key, id } } else { Next::End }))
+    match (page.is_truncated() == Some(true), &key) {
+        (true, None) => Err(cut_short()),
+        (true, Some(_)) => Ok((found, Next::Uploads { key, id })),
+        (false, _) => Ok((found, Next::End)),
+    }
+}
+
+/// A page that says there are more, and not how to get them.
+fn cut_short() -> Error {
+    Error::Unavailable { doing: DOING, why: "a list that cannot be gone on with".into() }
 }
 
 /// Whether there is such a key.
@@ -197,7 +262,7 @@ fn time(at: Option<&DateTime>) -> SystemTime {
 }
 
 /// What a service has encoded as in a URL's query.
-fn decoded(text: &str) -> Option<String> {
+pub(crate) fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -8,17 +8,21 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::stream::{self, BoxStream};
 use rowlock_blobs::{BlobBody, BlobKey, Error};
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 const DOING: &str = "reading a blob";
 /// What is no larger is read whole before it is answered.
 const SMALL: u64 = 256 << 10;
 /// The longest chunk handed on.
 const CHUNK: usize = 512 << 10;
+/// How long a client may take no bytes before others come first.
+const IDLE: Duration = Duration::from_secs(5);
 /// How often in a row a body may break off without a byte in between.
 const BREAKS: u32 = 4;
 
@@ -31,7 +35,7 @@ pub(crate) struct Found {
 pub(crate) async fn head(store: &Inner, key: &str) -> Result<Found, Failure> {
     let found = retrying(store.patience(), |_| {
         let request = store.client.head_object().bucket(store.bucket()).key(key);
-        async move { request.send().await.map_err(Failure::from) }
+        async move { request.send().await.map_err(|error| Failure::from(error).of_head()) }
     })
     .await?;
     let size = found.content_length().and_then(|length| u64::try_from(length).ok());
@@ -56,6 +60,7 @@ pub(crate) async fn read(
             Err(Error::WrongLength { expected: size, found: found.size })
         };
     }
+    let large = end - start > SMALL;
     let mut reader = Reader {
         store: Arc::clone(store),
         key,
@@ -65,27 +70,64 @@ pub(crate) async fn read(
         tag: None,
         body: None,
         breaks: 0,
-        _stream: if end - start > SMALL { Some(store.stream(DOING).await?) } else { None },
+        stream: if large { Some(store.stream(DOING).await?) } else { None },
     };
     reader.open().await?;
-    if end - start > SMALL {
-        return Ok(BlobBody::Stream(
-            stream::unfold(Some(reader), |reader| async move {
-                let mut reader = reader?;
-                match reader.next().await {
-                    Ok(Some(chunk)) => Some((Ok(chunk), Some(reader))),
-                    Ok(None) => None,
-                    Err(error) => Some((Err(error), None)),
-                }
-            })
-            .boxed(),
-        ));
+    if large {
+        return Ok(BlobBody::Stream(pumped(reader)));
     }
     let mut whole = BytesMut::with_capacity(usize::try_from(end - start).unwrap_or_default());
     while let Some(chunk) = reader.next().await? {
         whole.extend_from_slice(&chunk);
     }
     Ok(BlobBody::Bytes(whole.freeze()))
+}
+
+/// Reads ahead of a client by one chunk. When the client takes none for a while and others wait, the
+/// connection goes, and is opened anew when the client comes back.
+fn pumped(mut reader: Reader) -> BoxStream<'static, Result<Bytes, Error>> {
+    let (to, from) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let next = tokio::select! {
+                () = to.closed() => return,
+                next = reader.next() => next.transpose(),
+            };
+            let Some(next) = next else { return };
+            let mut place = pin!(to.reserve());
+            let place = loop {
+                match tokio::time::timeout(IDLE, &mut place).await {
+                    Ok(Ok(place)) => break place,
+                    Ok(Err(_)) => return,
+                    Err(_) if reader.store.is_crowded() => reader.close(),
+                    Err(_) => {}
+                }
+            };
+            let failed = next.is_err();
+            place.send(next);
+            if failed {
+                return;
+            }
+        }
+    });
+    stream::unfold(from, |mut from| async move { Some((from.recv().await?, from)) }).boxed()
+}
+
+/// Reads the whole object of this length and entity tag (without quotes).
+pub(crate) async fn whole(
+    store: &Arc<Inner>,
+    key: String,
+    size: u64,
+    etag: &str,
+    mut each: impl FnMut(Bytes),
+) -> Result<(), Error> {
+    let (store, tag) = (Arc::clone(store), Some(format!("\"{etag}\"")));
+    let mut reader =
+        Reader { store, key, size, at: 0, end: size, tag, body: None, breaks: 0, stream: None };
+    while let Some(chunk) = reader.next().await? {
+        each(chunk);
+    }
+    Ok(())
 }
 
 /// What is still to be read of a blob.
@@ -99,7 +141,8 @@ struct Reader {
     tag: Option<String>,
     body: Option<(ByteStream, Bytes)>,
     breaks: u32,
-    _stream: Option<OwnedSemaphorePermit>,
+    /// The right to go on at a client's pace; `None` for what is small, or closed for now.
+    stream: Option<OwnedSemaphorePermit>,
 }
 
 impl Reader {
@@ -130,14 +173,29 @@ impl Reader {
             }
             Err(failure) => return Err(failure.error(DOING)),
         };
+        if answer.e_tag().is_none() {
+            return Err(unfit("an answer that is no object's"));
+        }
         let found = whole_length(&answer);
         if found != Some(self.size) {
             let found = found.unwrap_or_default();
             return Err(Error::WrongLength { expected: self.size, found });
         }
+        if let Some(asked) = range
+            && answer.content_range().and_then(|it| it.strip_prefix("bytes ")?.split('/').next())
+                != asked.strip_prefix("bytes=")
+        {
+            return Err(unfit("another range than was asked for"));
+        }
         self.tag = self.tag.take().or_else(|| answer.e_tag().map(str::to_owned));
         self.body = Some((answer.body, Bytes::new()));
         Ok(())
+    }
+
+    /// Gives the connection up until the next bytes are wanted.
+    fn close(&mut self) {
+        self.body = None;
+        self.stream = None;
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
@@ -146,6 +204,9 @@ impl Reader {
                 return Ok(None);
             }
             let Some((body, rest)) = &mut self.body else {
+                if self.stream.is_none() && self.end - self.at > SMALL {
+                    self.stream = Some(self.store.stream(DOING).await?);
+                }
                 self.open().await?;
                 continue;
             };
@@ -168,12 +229,28 @@ impl Reader {
                 continue;
             }
             let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
-            let chunk = rest.split_to(rest.len().min(CHUNK).min(left));
+            let length = rest.len().min(CHUNK).min(left);
+            // The last bytes are handed on when the body has ended well: at its end a checksum is
+            // compared, and a longer body is another object.
+            if length == left && rest.len() == left {
+                let progress = self.store.settings.limits.progress;
+                match tokio::time::timeout(progress, body.next()).await {
+                    Ok(None) => {}
+                    Ok(Some(Ok(more))) if more.is_empty() => {}
+                    Ok(Some(_)) => return Err(unfit("bytes that do not fit their checksum")),
+                    Err(_) => return Err(unfit(TIMEOUT)),
+                }
+            }
+            let chunk = rest.split_to(length);
             self.at += chunk.len() as u64;
             self.breaks = 0;
             return Ok(Some(chunk));
         }
     }
+}
+
+fn unfit(why: &str) -> Error {
+    Error::Unavailable { doing: DOING, why: why.to_owned() }
 }
 
 /// The length of the whole blob, of which an answer may hold a part.

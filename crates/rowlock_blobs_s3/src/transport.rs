@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 /// Idle connections are closed before the service closes them.
 const IDLE: Duration = Duration::from_secs(15);
@@ -92,7 +92,10 @@ impl HttpConnector for Guarded {
                 let patience = if pulse.ended() { first_byte } else { progress };
                 let until = pulse.last() + patience;
                 tokio::select! {
-                    answer = &mut call => return answer.map(|answer| hold(answer, socket)),
+                    answer = &mut call => {
+                        let limit = first_byte.max(progress);
+                        return answer.map(|answer| hold(answer, socket, limit));
+                    }
                     () = tokio::time::sleep_until(until) => {}
                 }
                 let patience = if pulse.ended() { first_byte } else { progress };
@@ -104,10 +107,12 @@ impl HttpConnector for Guarded {
     }
 }
 
-/// Keeps the socket's permit until the answer's body is read or dropped.
-fn hold(mut answer: HttpResponse, socket: OwnedSemaphorePermit) -> HttpResponse {
+/// Keeps the socket's permit until the answer's body is read or dropped, and ends a body of which
+/// no byte comes for longer than `limit`.
+fn hold(mut answer: HttpResponse, socket: OwnedSemaphorePermit, limit: Duration) -> HttpResponse {
     let body = answer.take_body();
-    *answer.body_mut() = SdkBody::from_body_1_x(Held { body, _socket: socket });
+    let waiting = None;
+    *answer.body_mut() = SdkBody::from_body_1_x(Held { body, limit, waiting, _socket: socket });
     answer
 }
 
@@ -175,6 +180,9 @@ impl Body for Watched {
 
 struct Held {
     body: SdkBody,
+    limit: Duration,
+    /// Set while somebody waits for bytes.
+    waiting: Option<Pin<Box<Sleep>>>,
     _socket: OwnedSemaphorePermit,
 }
 
@@ -186,7 +194,18 @@ impl Body for Held {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_ready() {
+            self.waiting = None;
+            return polled;
+        }
+        let limit = self.limit;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        if waiting.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.waiting = None;
+        Poll::Ready(Some(Err("no byte of the answer came in time".into())))
     }
 
     fn is_end_stream(&self) -> bool {

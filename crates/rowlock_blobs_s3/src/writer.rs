@@ -6,7 +6,7 @@ use crate::layout::checked;
 use crate::piece::{Buffered, Passing, Source};
 use crate::retry::{retrying, retrying_while};
 use crate::store::{Inner, MAX_PARTS};
-use crate::upload::{self, Arrived, Sending, Upload};
+use crate::upload::{self, Arrived, Sending, Upload, unless_lost};
 use async_trait::async_trait;
 use bytes::Bytes;
 use rowlock_blobs::{BlobAttributes, BlobKey, BlobWriter, Error, StagedPart};
@@ -144,37 +144,8 @@ impl Writer {
                     async move { Failure::unless_tagged(request.send().await?.e_tag()) }
                 },
             );
-            put.await.map(Arrived::passed).map_err(|failure| failure.error(DOING))
+            put.await.map(Arrived::passed).map_err(|failure| failure.write_error(DOING))
         })
-    }
-
-    /// Puts the whole blob from memory.
-    async fn put(&self, held: &Buffered) -> Result<(), Error> {
-        let length = i64::try_from(held.len()).unwrap_or(i64::MAX);
-        loop {
-            let plain = self.store.is_plain();
-            let sums = held.sums(!plain).await?;
-            let put = retrying(self.store.patience(), |_| {
-                let request = self
-                    .store
-                    .client
-                    .put_object()
-                    .bucket(self.store.bucket())
-                    .key(&self.key)
-                    .set_content_type(self.attributes.content_type.clone())
-                    .set_cache_control(self.attributes.cache_control.clone())
-                    .content_length(length)
-                    .set_checksum_crc32(sums.crc32.clone())
-                    .set_content_md5(sums.md5.clone())
-                    .body(held.body());
-                async move { Failure::unless_tagged(request.send().await?.e_tag()) }
-            });
-            match put.await {
-                Ok(_) => return Ok(()),
-                Err(failure) if !plain && self.store.gives_up_checksums(&failure) => {}
-                Err(failure) => return Err(failure.error(DOING)),
-            }
-        }
     }
 
     /// A piece is full and more is to come, or it is the last of several.
@@ -194,6 +165,39 @@ impl Writer {
     }
 }
 
+/// Puts a whole object from memory and returns its entity tag without quotes.
+pub(crate) async fn put(
+    store: &Inner,
+    key: &str,
+    attributes: &BlobAttributes,
+    held: &Buffered,
+) -> Result<String, Error> {
+    let length = i64::try_from(held.len()).unwrap_or(i64::MAX);
+    loop {
+        let plain = store.is_plain();
+        let sums = held.sums(!plain).await?;
+        let put = retrying(store.patience(), |_| {
+            let request = store
+                .client
+                .put_object()
+                .bucket(store.bucket())
+                .key(key)
+                .set_content_type(attributes.content_type.clone())
+                .set_cache_control(attributes.cache_control.clone())
+                .content_length(length)
+                .set_checksum_crc32(sums.crc32.clone())
+                .set_content_md5(sums.md5.clone())
+                .body(held.body());
+            async move { Failure::unless_tagged(request.send().await?.e_tag()) }
+        });
+        match put.await {
+            Ok(etag) => return Ok(etag),
+            Err(failure) if !plain && store.gives_up_checksums(&failure) => {}
+            Err(failure) => return Err(failure.write_error(DOING)),
+        }
+    }
+}
+
 #[async_trait]
 impl BlobWriter for Writer {
     async fn write(&mut self, mut chunk: Bytes) -> Result<(), Error> {
@@ -201,7 +205,7 @@ impl BlobWriter for Writer {
             let mut piece = match self.piece.take() {
                 // It is full, and this is not the end.
                 Some(piece) if piece.filled == piece.size => {
-                    self.dispatch(piece).await?;
+                    self.dispatch(piece).await.map_err(unless_lost)?;
                     self.begin().await?
                 }
                 Some(piece) => piece,
@@ -214,7 +218,11 @@ impl BlobWriter for Writer {
             }
             let now = chunk.split_to(room.min(chunk.len()));
             if let Kind::Held(mut held) = piece.kind {
-                piece.kind = if self.make_room(&mut held, now.len(), piece.size).await? {
+                piece.kind = if self
+                    .make_room(&mut held, now.len(), piece.size)
+                    .await
+                    .map_err(unless_lost)?
+                {
                     Kind::Held(held)
                 } else {
                     self.pass_on(piece.size, held).await?
@@ -225,7 +233,7 @@ impl BlobWriter for Writer {
                 Kind::Held(held) => held.push(now),
                 Kind::Passed(passing, _) => {
                     if !passing.push(now).await {
-                        return Err(piece.gone().await);
+                        return Err(unless_lost(piece.gone().await));
                     }
                 }
             }
@@ -237,18 +245,22 @@ impl BlobWriter for Writer {
     async fn finish(mut self: Box<Self>) -> Result<(), Error> {
         checked(self.key.clone())?;
         match (self.piece.take(), self.upload.is_some()) {
-            (None, false) => self.put(&Buffered::default()).await,
-            (Some(Piece { kind: Kind::Held(held), .. }), false) => self.put(&held).await,
+            (None, false) => {
+                put(&self.store, &self.key, &self.attributes, &Buffered::default()).await.map(drop)
+            }
+            (Some(Piece { kind: Kind::Held(held), .. }), false) => {
+                put(&self.store, &self.key, &self.attributes, &held).await.map(drop)
+            }
             (Some(Piece { kind: Kind::Passed(passing, sending), .. }), false) => {
                 passing.end().await;
                 sending.answer().await.map(drop)
             }
             (piece, true) => {
                 if let Some(piece) = piece {
-                    self.dispatch(piece).await?;
+                    self.dispatch(piece).await.map_err(unless_lost)?;
                 }
                 match self.upload.take() {
-                    Some(upload) => upload.finish().await,
+                    Some(upload) => upload.finish().await.map_err(unless_lost),
                     None => Ok(()),
                 }
             }

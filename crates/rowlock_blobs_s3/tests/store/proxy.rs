@@ -28,6 +28,10 @@ pub(crate) enum Fault {
     Truncate(usize),
     /// The answer stops coming after so many bytes, and the connection stays.
     Stall(usize),
+    /// One byte of the answer's body, counted from 0, is another one.
+    Flip(usize),
+    /// The server hears nothing of the range that was asked for.
+    IgnoreRange,
     /// This is the answer, and the server hears of nothing.
     Answer(u16, &'static str),
     /// Nobody ever answers.
@@ -129,6 +133,19 @@ async fn serve(
         }
         Fault::Truncate(bytes) => forward(server, request, Some((bytes, false))).await,
         Fault::Stall(bytes) => forward(server, request, Some((bytes, true))).await,
+        Fault::Flip(at) => {
+            let (parts, body) = forward(server, request, None).await?.into_parts();
+            let mut bytes = body.collect().await?.to_bytes().to_vec();
+            bytes[at] ^= 1;
+            let body = Full::new(Bytes::from(bytes)).map_err(|never| match never {}).boxed();
+            Ok(Response::from_parts(parts, body))
+        }
+        Fault::IgnoreRange => {
+            let mut request = request;
+            // It is signed: the server has to be one that looks at no signature.
+            request.headers_mut().remove("range");
+            forward(server, request, None).await
+        }
         Fault::Answer(status, text) => {
             // Read first: a client that is still sending would see a reset instead.
             request.into_body().collect().await.map_err(io::Error::other)?;
