@@ -342,6 +342,40 @@ mod tests {
         assert_eq!(r2.request_checksums, Checksums::WhenRequired);
     }
 
+    /// What the server makes of the examples in `deploy/env`, once a user has pasted them into `.env`.
+    #[test]
+    fn the_examples_say_what_their_services_need() {
+        use Checksums::{WhenRequired, WhenSupported};
+        let r2 = "https://your-account-id.r2.cloudflarestorage.com";
+        let b2 = "https://s3.eu-central-003.backblazeb2.com";
+        #[rustfmt::skip]
+        let examples = [
+            (include_str!("../../deploy/env/aws.env"), None, "eu-central-1", false, WhenSupported),
+            (include_str!("../../deploy/env/r2.env"), Some(r2), "auto", false, WhenSupported),
+            (include_str!("../../deploy/env/b2.env"), Some(b2), "eu-central-003", false, WhenRequired),
+            (include_str!("../../deploy/env/garage.env"), Some("http://garage:3900"), "garage", true, WhenSupported),
+            (include_str!("../../deploy/env/ceph.env"), Some("http://rgw:7480"), "default", true, WhenRequired),
+        ];
+        for (text, endpoint, region, path_style, checksums) in examples {
+            let parsed = super::super::dotenv::parse(text.as_bytes());
+            assert_eq!(parsed.warnings, Vec::<String>::new());
+            assert_eq!(parsed.values["STORAGE_BACKEND"], "s3");
+            let pairs: Vec<_> =
+                parsed.values.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            let settings = good(&pairs);
+            assert_eq!(settings.endpoint.as_deref(), endpoint);
+            assert_eq!(settings.region, region);
+            assert_eq!(parsed.values["GLOBAL_S3_BUCKET"], "your-bucket");
+            assert_eq!(
+                (settings.force_path_style, settings.request_checksums),
+                (path_style, checksums)
+            );
+            let key = settings.key.unwrap();
+            assert_eq!(key.access_key_id, "your-key-id");
+            assert_eq!(key.secret_access_key, "your-secret");
+        }
+    }
+
     #[test]
     fn defaults_and_bounds() {
         let plain = good(&[("GLOBAL_S3_ENDPOINT", "")]);

@@ -109,6 +109,8 @@ fn s3_settings(config: &Config, settings: &S3BackendSettings) -> S3Settings {
 fn sentence(problem: &Problem, names: &Names, place: &str) -> String {
     let variable = match problem {
         Problem::Endpoint(_) | Problem::NotS3(_) => names.endpoint,
+        // Read by the TLS library, from the process's environment alone.
+        Problem::Certificate(_) => "SSL_CERT_FILE",
         Problem::Bucket => names.bucket,
         Problem::NoAccessKey => "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY",
         Problem::AccessKey(_) | Problem::Denied => "AWS_ACCESS_KEY_ID",
@@ -130,6 +132,7 @@ mod tests {
         for (problem, wanted) in [
             (Problem::Endpoint("connection refused".into()), "GLOBAL_S3_ENDPOINT"),
             (Problem::NotS3("status 404".into()), "GLOBAL_S3_ENDPOINT"),
+            (Problem::Certificate("UnknownIssuer".into()), "SSL_CERT_FILE"),
             (Problem::Bucket, "GLOBAL_S3_BUCKET"),
             (Problem::NoAccessKey, "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"),
             (Problem::AccessKey("InvalidAccessKeyId".into()), "AWS_ACCESS_KEY_ID"),

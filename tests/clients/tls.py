@@ -17,10 +17,13 @@ class Terminator:
         self.endpoint = f'https://localhost:{self.port}/storage/v1/s3'
         self.loop = asyncio.new_event_loop()
 
-    def __enter__(self):
+    def make_certificate(self):
         subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
                         '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1',
                         '-keyout', self.key, '-out', self.certificate], check=True, capture_output=True)
+
+    def __enter__(self):
+        self.make_certificate()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, self.key)
         ready = threading.Event()

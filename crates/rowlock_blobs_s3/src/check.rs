@@ -11,6 +11,8 @@ use std::fmt;
 pub enum Problem {
     /// Nobody answers at the endpoint.
     Endpoint(String),
+    /// The endpoint's certificate is of an authority that this machine does not trust.
+    Certificate(String),
     /// What answers at the endpoint speaks no S3.
     NotS3(String),
     /// The bucket does not exist.
@@ -35,6 +37,10 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Endpoint(why) => write!(f, "the store cannot be reached: {why}"),
+            Self::Certificate(why) => write!(
+                f,
+                "the store's certificate is of an authority that is not trusted: {why}"
+            ),
             Self::NotS3(why) => write!(f, "what answers at the endpoint is no S3 service: {why}"),
             Self::Bucket => f.write_str("the store has no such bucket"),
             Self::NoAccessKey => f.write_str(
@@ -87,6 +93,7 @@ async fn try_to_write(store: &Inner) -> Result<(), Failure> {
 fn name(failure: Failure) -> Problem {
     let Failure { status, code, coded, detail, date, region } = failure;
     match code.as_str() {
+        failure::UNREACHABLE if is_untrusted(&detail) => Problem::Certificate(detail),
         failure::UNREACHABLE | failure::TIMEOUT => Problem::Endpoint(detail),
         // The list's answer has a body, and S3's has a code in it; only redirects may lack both.
         _ if code == failure::UNREADABLE || status.is_some() && !coded && region.is_none() => {
@@ -122,9 +129,24 @@ fn name(failure: Failure) -> Problem {
     }
 }
 
+/// Whether it is more authorities that would help. rustls names the variants of its error.
+fn is_untrusted(detail: &str) -> bool {
+    ["UnknownIssuer", "CaUsedAsEndEntity"].iter().any(|variant| detail.contains(variant))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn authorities_are_what_is_missing() {
+        let problem = |detail: &str| name(Failure::of(failure::UNREACHABLE, detail.to_owned()));
+        let unknown = "invalid peer certificate: UnknownIssuer";
+        assert_eq!(problem(unknown), Problem::Certificate(unknown.into()));
+        for other in ["invalid peer certificate: Expired", "connection refused"] {
+            assert_eq!(problem(other), Problem::Endpoint(other.into()));
+        }
+    }
 
     #[test]
     fn problems_are_told_apart() {
