@@ -116,6 +116,8 @@ def a_store_that_is_down_costs_no_more_than_the_answers(stage):
     told = health(stage.server)
     contains(' '.join(told['problems']), 'GLOBAL_S3_ENDPOINT: the store cannot be reached', 'health to the service role')
     same(health(stage.server, 'anon'), {'healthy': False}, 'health to others')
+    if not durable:
+        print('needs Garage: objects from before, and deletions that were put off, after the service is back')
     there.start()
     wait_for('health to come back', lambda: health(stage.server)['healthy'], 30)
     s3.put_object(Bucket=OWN, Key='new', Body=b'y')
@@ -162,6 +164,8 @@ def what_is_wrong_is_said_in_one_sentence(stage):
             ('AWS_SECRET_ACCESS_KEY: the secret', {'AWS_SECRET_ACCESS_KEY': SECRET[:-1] + '0'}),
             ('REGION: the store is in ', {'REGION': 'elsewhere'}),
         ]
+    else:
+        print('needs Garage: what is said of a wrong access key', 'needs Garage: what is said of a wrong secret', 'needs Garage: what is said of a wrong region', sep='\n')
     passed, server = [], Server(env=stage.service.environment(AWS_EC2_METADATA_DISABLED='true'))
     settings = server.environ
     try:

@@ -117,8 +117,8 @@ class Moto(Store):
         return {}
 
     def prepare(self):
-        # It knows AWS's regions only, and asks for none.
-        self.client().create_bucket(Bucket=BUCKET, CreateBucketConfiguration={'LocationConstraint': 'eu-west-1'})
+        # It takes no other region than the one that is signed for.
+        self.client().create_bucket(Bucket=BUCKET, CreateBucketConfiguration={'LocationConstraint': REGION})
 
 
 def store(port=None):

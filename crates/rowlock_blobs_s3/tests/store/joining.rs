@@ -1,6 +1,7 @@
 //! Joining parts twice.
 
 use crate::servers::{garage, moto, open, settings};
+use crate::suite::needs_garage;
 use rowlock_blobs::{BlobStore, Error, MultipartBlob, PartInfo, suite};
 use rowlock_blobs_s3::S3Store;
 
@@ -36,7 +37,9 @@ async fn of_two_requests_with_other_parts_one_wins(store: S3Store) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_requests_with_other_parts_one_wins_in_garage() {
-    let Some(server) = garage() else { return };
+    let Some(server) = garage() else {
+        return needs_garage("of two requests with other parts one wins");
+    };
     of_two_requests_with_other_parts_one_wins(open(settings(server.port)).await).await;
 }
 

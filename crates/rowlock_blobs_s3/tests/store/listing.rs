@@ -11,7 +11,10 @@ static EMPTY: Bytes = Bytes::new();
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_follow_each_other() {
-    let Some(server) = garage() else { return };
+    let server = match garage() {
+        Some(server) => server,
+        None => moto().await,
+    };
     let store = open(settings(server.port)).await;
     let blobs: Vec<BlobKey> = (0..1100).map(|n| blob("pages", &format!("{n}"))).collect();
     let writes = blobs.iter().map(|blob| put(&store, blob, &EMPTY, 1));
