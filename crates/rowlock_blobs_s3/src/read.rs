@@ -89,11 +89,6 @@ fn pumped(mut reader: Reader) -> BoxStream<'static, Result<Bytes, Error>> {
     let (to, from) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {
-            let next = tokio::select! {
-                () = to.closed() => return,
-                next = reader.next() => next.transpose(),
-            };
-            let Some(next) = next else { return };
             let mut place = pin!(to.reserve());
             let place = loop {
                 match tokio::time::timeout(IDLE, &mut place).await {
@@ -103,6 +98,11 @@ fn pumped(mut reader: Reader) -> BoxStream<'static, Result<Bytes, Error>> {
                     Err(_) => {}
                 }
             };
+            let next = tokio::select! {
+                () = to.closed() => return,
+                next = reader.next() => next.transpose(),
+            };
+            let Some(next) = next else { return };
             let failed = next.is_err();
             place.send(next);
             if failed {
