@@ -94,6 +94,7 @@ fn s3_settings(config: &Config, settings: &S3BackendSettings) -> S3Settings {
         request_checksums: checksums(settings.request_checksums),
         response_checksums: checksums(settings.response_checksums),
         part_size: settings.part_size,
+        growing_part_size: 50 << 20,
         queue_size: settings.queue_size,
         buffer_budget: settings.buffer,
         max_sockets: settings.max_sockets,

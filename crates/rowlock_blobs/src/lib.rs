@@ -4,13 +4,17 @@
 //! files in the layout that the reference uses.
 
 pub mod file;
+mod growing;
 mod listing;
 mod store;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
 #[cfg(any(test, feature = "suite"))]
+mod suite_growing;
+#[cfg(any(test, feature = "suite"))]
 mod suite_listing;
 
+pub use growing::{Grower, GrowingStore, Grown, Growth};
 pub use listing::{Found, FoundKind, STATE_ENDINGS};
 pub use store::{
     BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, JoinedBlob, MultipartBlob,

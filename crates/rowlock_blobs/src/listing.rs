@@ -42,6 +42,11 @@ pub enum FoundKind {
         /// That blob's path in its bucket.
         path: String,
     },
+    /// What there is of a blob that grows over several requests.
+    Growing {
+        /// The blob's version, by which its place is named.
+        version: String,
+    },
     /// A file of our own that is being written, or that a writer that died has left.
     Temporary,
     /// What no blob can be: a link, a pipe, a name that is no UTF-8.

@@ -1,4 +1,4 @@
-use crate::Found;
+use crate::{Found, GrowingStore};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -72,6 +72,9 @@ pub enum Error {
     /// There is no such blob (or it is not what a blob must be: a regular file).
     #[error("the blob does not exist")]
     NotFound,
+    /// There is no such upload: it never was, was ended beside us, or by a rule of the service's.
+    #[error("the upload does not exist")]
+    UploadNotFound,
     /// There is no such part of this upload.
     #[error("part {0} does not exist")]
     PartNotFound(u32),
@@ -135,7 +138,7 @@ impl fmt::Debug for BlobBody {
 ///
 /// Every method that writes returns only when what it wrote would survive a power loss.
 #[async_trait]
-pub trait BlobStore: Send + Sync + fmt::Debug {
+pub trait BlobStore: GrowingStore + fmt::Debug {
     /// Begins to write a blob of `length` bytes, where that is known. Nothing is visible under
     /// `blob` before [`BlobWriter::finish`].
     /// Cheap: it makes no system call before the first bytes need a place.

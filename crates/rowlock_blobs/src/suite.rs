@@ -27,6 +27,7 @@ pub async fn all(store: Arc<dyn BlobStore>, bucket: &str, part: usize) {
     multipart_faults(&*store, bucket, part).await;
     copied_parts(&*store, bucket, part).await;
     unfinished(&*store, bucket, part).await;
+    crate::suite_growing::all(&*store, bucket, part).await;
     crate::suite_listing::all(&*store, bucket).await;
     crowds(store, bucket).await;
 }

@@ -2,6 +2,7 @@
 
 use crate::settings::OpenError;
 use rowlock_blobs::{BlobKey, Error};
+use rowlock_types::Version;
 
 /// The longest key in bytes (S3 user guide, "Naming Amazon S3 objects").
 const MAX_KEY: usize = 1024;
@@ -45,6 +46,16 @@ impl Layout {
     /// The prefix of the tenant's keys that are our own.
     pub(crate) fn aside_prefix(&self) -> String {
         format!("{OWN}/long/{}/", self.tenant)
+    }
+
+    /// The prefix of what is kept of the tenant's blobs while they grow.
+    pub(crate) fn growing_prefix(&self) -> String {
+        format!("{OWN}/growing/{}/", self.tenant)
+    }
+
+    /// The prefix of what is kept of this one: its version names it.
+    pub(crate) fn growing(&self, version: Version) -> String {
+        format!("{}{version}/", self.growing_prefix())
     }
 
     /// A fresh key for a trial write.
@@ -103,7 +114,7 @@ pub(crate) fn checked(key: String) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rowlock_types::{BucketName, KeyRules, ObjectKey, Version};
+    use rowlock_types::{BucketName, KeyRules, ObjectKey};
 
     const V: &str = "8556a18b-0258-4c57-a46a-3ab841478cbf";
 
@@ -148,6 +159,14 @@ mod tests {
         let all = [format!("{key}.info"), format!("{key}.part"), key];
         assert_eq!(layout.with_siblings(&blob("p", Some(V))), all);
         assert_eq!(layout.with_siblings(&blob("p", None)), ["ten/b3/p"]);
+    }
+
+    #[test]
+    fn what_grows_is_kept_where_no_blob_lies() {
+        let layout = Layout::new("ten", Separator::Slash).unwrap();
+        let version = Version::parse(V).unwrap();
+        assert_eq!(layout.growing(version), format!(".rowlock/growing/ten/{V}/"));
+        assert!(layout.growing(version).starts_with(&layout.growing_prefix()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! <root bucket>/<tenant>/<bucket>/<key…>/<version>                  a blob
+//! <root bucket>/.rowlock/growing/<tenant>/<version>/<random>         what of a growing blob fills no part
 //! <root bucket>/.rowlock/long/<tenant>/<sha256>/<version or null>   keys that would pass 1024 bytes
 //! ```
 //!
@@ -18,6 +19,8 @@ mod copy;
 mod delete;
 mod encode;
 mod failure;
+mod grower;
+mod growing;
 mod layout;
 mod list;
 mod multipart;
@@ -28,6 +31,7 @@ mod resolve;
 mod retry;
 mod settings;
 mod store;
+mod tail;
 mod transport;
 mod upload;
 mod writer;

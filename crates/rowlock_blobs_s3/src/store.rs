@@ -173,6 +173,16 @@ impl Inner {
     }
 
     /// Whether uploads carry no checksum but `Content-MD5`.
+    /// The size of the parts of a blob that grows, to `length` bytes where that is known. As long
+    /// as it is not, there may be many of them to come.
+    pub(crate) fn growing_part_size(&self, length: Option<u64>) -> u64 {
+        let most = self.settings.growing_part_size.max(MIN_PART);
+        match length {
+            Some(length) => most.min(self.part_size()).max(length.div_ceil(MAX_PARTS)),
+            None => most,
+        }
+    }
+
     pub(crate) fn is_plain(&self) -> bool {
         self.plain.load(Ordering::Relaxed)
     }
@@ -378,6 +388,7 @@ mod tests {
         for (bucket, tenant) in [("", "ten"), ("a/b", "ten"), ("b", ".rowlock"), ("b", "")] {
             let odd = S3Settings {
                 bucket: bucket.into(),
+            growing_part_size: 50 << 20,
                 tenant: tenant.into(),
                 ..settings(None, false)
             };
@@ -387,3 +398,25 @@ mod tests {
         assert!(shown.contains("eu-central-1") && !shown.contains("hush"), "{shown}");
     }
 }
+    #[tokio::test]
+    async fn parts_of_what_grows_are_as_few_as_they_have_to_be() {
+        let with = |part_size, growing_part_size| async move {
+            let settings = S3Settings { part_size, growing_part_size, ..settings(None, false) };
+            S3Store::open(settings).await.unwrap()
+        };
+        const MIB: u64 = 1 << 20;
+        let usual = with(16 * MIB, 50 * MIB).await;
+        let small = with(64 * MIB, 1).await;
+        for (length, size, size_small) in [
+            (None, 50 * MIB, MIN_PART),
+            (Some(0), 16 * MIB, MIN_PART),
+            (Some(160_000 * MIB), 16 * MIB, 16 * MIB),
+            (Some(160_000 * MIB + 1), 16 * MIB + 1, 16 * MIB + 1),
+            // The longest object there is (S3 user guide: 5 TiB).
+            (Some(5 << 40), 549_755_814, 549_755_814),
+        ] {
+            assert_eq!(usual.0.growing_part_size(length), size, "{length:?}");
+            assert_eq!(small.0.growing_part_size(length), size_small, "{length:?}");
+        }
+    }
+

@@ -58,6 +58,17 @@ pub(crate) fn early(doing: &'static str) -> Error {
     Error::Unavailable { doing, why: "an answer before its time".into() }
 }
 
+/// The failure of an upload that only this process knows: that the service has lost it is the
+/// service's affair, and the same may succeed another time.
+pub(crate) fn unless_lost(error: Error) -> Error {
+    match error {
+        Error::UploadNotFound => {
+            Error::Unavailable { doing: DOING, why: "its upload is gone".into() }
+        }
+        other => other,
+    }
+}
+
 /// The upload; aborted when it is dropped before its end.
 pub(crate) struct Upload {
     store: Arc<Inner>,
@@ -103,6 +114,28 @@ impl Upload {
         })
     }
 
+    /// Goes on with one that other requests have begun, from part `next` on; dropped, it stays.
+    pub(crate) fn resume(
+        store: &Arc<Inner>,
+        key: String,
+        id: String,
+        summed: bool,
+        next: u32,
+    ) -> Self {
+        Self {
+            store: Arc::clone(store),
+            key,
+            id,
+            held: true,
+            summed,
+            sending: VecDeque::new(),
+            sent: Vec::new(),
+            spare: None,
+            next,
+            open: false,
+        }
+    }
+
     pub(crate) fn is_held(&self) -> bool {
         self.held
     }
@@ -126,7 +159,7 @@ impl Upload {
         let number = i32::try_from(self.next).unwrap_or(i32::MAX);
         Sending::new(async move {
             let sent = multipart::pass_part(&store, &key, &id, number, length, &source).await;
-            sent.map(Arrived::passed).map_err(|failure| failure.error(DOING))
+            sent.map(Arrived::passed).map_err(|failure| failure.write_error(DOING))
         })
     }
 
@@ -145,7 +178,7 @@ impl Upload {
                 sums = held.sums(false).await?;
                 sent = multipart::put_part(&store, &key, &id, number, &held, sums.clone()).await;
             }
-            let etag = sent.map_err(|failure| failure.error(DOING))?;
+            let etag = sent.map_err(|failure| failure.write_error(DOING))?;
             Ok(Arrived { etag, crc32: sums.crc32, share: held.into_share() })
         });
         self.sent(size, sending).await
@@ -162,8 +195,26 @@ impl Upload {
         self.wait(self.store.settings.queue_size.max(1)).await
     }
 
+    /// Whether none of its parts was sent yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.next == 1
+    }
+
+    /// Takes note of the parts that have arrived, as far as none before them is still under way.
+    pub(crate) async fn note_arrived(&mut self) -> Result<(), Error> {
+        while self.sending.front().is_some_and(|(_, _, sending)| sending.0.is_finished()) {
+            self.wait(self.sending.len() - 1).await?;
+        }
+        Ok(())
+    }
+
+    /// The parts of which it is known that they have arrived, since the last time.
+    pub(crate) fn take_sent(&mut self) -> Vec<Sent> {
+        std::mem::take(&mut self.sent)
+    }
+
     /// Waits until no more than `left` parts are under way.
-    async fn wait(&mut self, left: usize) -> Result<(), Error> {
+    pub(crate) async fn wait(&mut self, left: usize) -> Result<(), Error> {
         while self.sending.len() > left {
             let Some((number, size, sending)) = self.sending.pop_front() else { break };
             let Arrived { etag, crc32, share } = sending.answer().await?;

@@ -123,6 +123,7 @@ impl From<rowlock_blobs::Error> for Error {
     fn from(error: rowlock_blobs::Error) -> Self {
         match error {
             rowlock_blobs::Error::NotFound => Self::NoSuchKey,
+            rowlock_blobs::Error::UploadNotFound => Self::NoSuchUpload,
             rowlock_blobs::Error::PartNotFound(number) => Self::InvalidPart(number),
             rowlock_blobs::Error::Full => Self::StorageFull,
             rowlock_blobs::Error::Busy { doing } => Self::Busy(doing),

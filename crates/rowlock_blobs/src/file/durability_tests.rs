@@ -15,7 +15,7 @@ const SETTLE: Duration = Duration::from_millis(150);
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     seen: Mutex<Vec<String>>,
-    fails: AtomicBool,
+    pub(super) fails: AtomicBool,
 }
 
 impl Watch {
@@ -24,7 +24,7 @@ impl Watch {
         if self.fails.load(Ordering::Relaxed) { Err(Errno::IO) } else { Ok(()) }
     }
 
-    fn take(&self) -> Vec<String> {
+    pub(super) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.seen.lock().unwrap())
     }
 }

@@ -301,6 +301,16 @@ mod tests {
     }
 
     #[test]
+    fn what_grows_lies_where_no_key_and_no_sweep_comes() {
+        let layout = layout(Separator::Slash);
+        let place = layout.growing(Version::parse(V).unwrap());
+        assert_eq!(place.path(), format!("stub/.rowlock/growing/ten/{V}"));
+        assert_eq!(place.folder(), layout.growing_of_tenant());
+        assert_eq!(place.floor(), place.folder(), "the folder stays");
+        assert!(!place.path().starts_with(&layout.tmp));
+    }
+
+    #[test]
     fn uploads_lie_under_their_own_id() {
         const ID: &str = "0192f0c1-7a5e-7c3b-9a51-2b1f1d7e4a10";
         let upload = |id: &str| MultipartBlob {

@@ -21,7 +21,8 @@ const DOING: &str = "looking through the files";
 
 type Group = Result<Vec<Found>, Error>;
 
-/// All that lies in the store for this tenant: blobs, then blobs aside, uploads, temporary files.
+/// All that lies in the store for this tenant: blobs, then blobs aside, uploads, blobs that grow,
+/// temporary files.
 pub(super) fn list(store: Arc<Inner>) -> BoxStream<'static, Result<Found, Error>> {
     let (send, receive) = mpsc::channel::<Group>(WAITING);
     tokio::task::spawn_blocking(move || {
@@ -78,7 +79,7 @@ struct Entry<'a> {
 
 impl Inner {
     fn look_through(&self, sender: &mut Sender) -> Result<(), Error> {
-        let sections = [Self::blobs, Self::aside, Self::uploads, Self::temporary];
+        let sections = [Self::blobs, Self::aside, Self::uploads, Self::growing, Self::temporary];
         for section in sections {
             if let Break(()) = section(self, sender)? {
                 break;
@@ -107,6 +108,14 @@ impl Inner {
         self.walk(&self.layout.long_of_tenant(), &mut |entry| {
             let version = entry.path.rsplit('/').next().unwrap_or_default().to_owned();
             let kind = if entry.regular { FoundKind::Aside { version } } else { FoundKind::Odd };
+            sender.push(found(entry, kind))
+        })
+    }
+
+    fn growing(&self, sender: &mut Sender) -> Result<ControlFlow<()>, Error> {
+        self.walk(self.layout.growing_of_tenant(), &mut |entry| {
+            let version = entry.path.rsplit('/').next().unwrap_or_default().to_owned();
+            let kind = if entry.regular { FoundKind::Growing { version } } else { FoundKind::Odd };
             sender.push(found(entry, kind))
         })
     }

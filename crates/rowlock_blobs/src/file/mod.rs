@@ -5,10 +5,11 @@
 //! <root>/<root bucket>/<tenant>/<bucket>/<key…>/<version>                  a blob
 //! <root>/multiparts/<upload id>/<root bucket>/…/<version>/part-<n>         a part
 //! <root>/<root bucket>/.rowlock/tmp/<uuid>                                 being written
+//! <root>/<root bucket>/.rowlock/growing/<tenant>/<version>                 grows over several requests
 //! <root>/<root bucket>/.rowlock/long/<tenant>/<sha256>/<version or null>   keys that do not fit
 //! ```
 //!
-//! The last folder holds keys with a segment of over 255 bytes, blobs whose folder cannot be made
+//! `long` holds keys with a segment of over 255 bytes, blobs whose folder cannot be made
 //! because another blob's file has its name, and version-less files that were moved out of the
 //! way of such a folder. `<sha256>` is that of `<bucket>/<key>` without empty segments. A blob is
 //! looked for there whenever it is not at its usual place.
@@ -21,6 +22,9 @@ mod copy;
 #[cfg(test)]
 mod durability_tests;
 mod folders;
+mod growing;
+#[cfg(test)]
+mod growing_tests;
 mod layout;
 mod list;
 #[cfg(test)]

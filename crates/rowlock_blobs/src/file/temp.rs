@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// After how many new bytes the kernel is asked to begin writing them to the disk.
-const WRITE_BACK: u64 = 8 << 20;
+pub(super) const WRITE_BACK: u64 = 8 << 20;
 
 /// A file without its final name. Dropping it removes it.
 #[derive(Debug)]
@@ -59,6 +59,19 @@ impl Temp {
         let mut temp = Self::create(store)?;
         temp.open = open;
         Ok(temp)
+    }
+
+    /// A file that is there already, under a name that stays for as long as it has no other.
+    pub(super) fn existing(store: &Arc<Inner>, name: String, file: OwnedFd, len: u64) -> Self {
+        Self {
+            store: Arc::clone(store),
+            name,
+            file: Some(file),
+            temporary: false,
+            open: Lasting::default(),
+            len,
+            handed_to_disk: len,
+        }
     }
 
     /// Its path, relative to the root.

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod access;
+mod answers;
 mod faults;
+mod growing;
 mod joining;
 mod listing;
 mod proxy;

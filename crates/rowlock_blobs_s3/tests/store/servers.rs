@@ -129,6 +129,7 @@ pub(crate) fn settings(port: u16) -> S3Settings {
         request_checksums: Checksums::WhenSupported,
         response_checksums: Checksums::WhenRequired,
         part_size: 5 << 20,
+        growing_part_size: 50 << 20,
         queue_size: 2,
         buffer_budget: 64 << 20,
         max_sockets: 200,

@@ -82,7 +82,7 @@ impl Scrub<'_> {
                     FoundKind::Upload { id, bucket, path } => {
                         self.upload(found, id, &bucket, &path).await?;
                     }
-                    FoundKind::Temporary => self.temporary(found),
+                    FoundKind::Growing { .. } | FoundKind::Temporary => self.temporary(found),
                     FoundKind::Odd => self.tell(Finding::Odd { name: found.name }),
                 }
             }

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
 use rowlock_blobs::{
-    BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, Found, JoinedBlob,
-    MultipartBlob, PartInfo,
+    BlobAttributes, BlobBody, BlobKey, BlobStore, BlobWriter, Error, Found, Grower, GrowingStore,
+    Grown, Growth, JoinedBlob, MultipartBlob, PartInfo, StagedPart,
 };
 use rowlock_types::UploadId;
 use std::future::Future;
@@ -53,6 +53,35 @@ impl BlobStore for Hooked {
         &self,
         blob: &BlobKey,
         attributes: &BlobAttributes,
+#[async_trait]
+impl GrowingStore for Hooked {
+    async fn create_growing(
+        &self,
+        blob: &BlobKey,
+        attributes: &BlobAttributes,
+        length: Option<u64>,
+    ) -> Result<Growth, Error> {
+        self.inner.create_growing(blob, attributes, length).await
+    }
+
+    async fn grow(&self, blob: &BlobKey, growth: &Growth) -> Result<Box<dyn Grower>, Error> {
+        self.inner.grow(blob, growth).await
+    }
+
+    async fn finish_growing(
+        &self,
+        blob: &BlobKey,
+        growth: &Growth,
+        attributes: &BlobAttributes,
+    ) -> Result<Grown, Error> {
+        self.inner.finish_growing(blob, growth, attributes).await
+    }
+
+    async fn remove_growing(&self, blob: &BlobKey, growth: Option<&Growth>) -> Result<(), Error> {
+        self.inner.remove_growing(blob, growth).await
+    }
+}
+
         length: Option<u64>,
     ) -> Box<dyn BlobWriter> {
         self.inner.writer(blob, attributes, length)

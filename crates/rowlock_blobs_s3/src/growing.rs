@@ -1,0 +1,184 @@
+//! Blobs that grow over several requests: a multipart upload, and an object of our own for what
+//! does not fill a part yet (`tail`).
+
+use crate::grower::S3Grower;
+use crate::layout::checked;
+use crate::multipart::{self, Sent};
+use crate::piece::Buffered;
+use crate::store::{Inner, S3Store};
+use crate::tail::{self, Tail};
+use async_trait::async_trait;
+use rowlock_blobs::{BlobAttributes, BlobKey, Error, Grower, GrowingStore, Grown, Growth};
+use rowlock_types::Version;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+const FINISHING: &str = "finishing a blob that grew";
+
+/// What the store needs to go on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Noted {
+    /// The service's id of the multipart upload.
+    pub(crate) upload: String,
+    /// Whether its parts carry a CRC32.
+    pub(crate) summed: bool,
+    /// The size of each part but the last: some services want them equal.
+    pub(crate) part_size: u64,
+    /// The length of the whole, where it was known at the beginning.
+    pub(crate) length: Option<u64>,
+    pub(crate) parts: Vec<Part>,
+    /// What came after them.
+    pub(crate) tail: Option<Tail>,
+    /// A tail that this one has replaced, and that may still be there.
+    pub(crate) replaced: Option<String>,
+}
+
+/// Entity tag (without quotes), length in bytes, CRC32 in Base64.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Part(String, u64, Option<String>);
+
+impl From<Sent> for Part {
+    fn from(sent: Sent) -> Self {
+        Self(sent.etag, sent.size, sent.crc32)
+    }
+}
+
+impl Noted {
+    fn read(growth: &Growth) -> Result<Self, Error> {
+        let noted: Self = growth.noted()?;
+        if noted.part_size == 0 || noted.length() != growth.offset {
+            return Err(Growth::foreign());
+        }
+        Ok(noted)
+    }
+
+    fn length(&self) -> u64 {
+        let parts: u64 = self.parts.iter().map(|part| part.1).sum();
+        parts + self.tail.as_ref().map_or(0, |tail| tail.size)
+    }
+
+    pub(crate) fn growth(&self) -> Result<Growth, Error> {
+        let inner = serde_json::to_value(self).map_err(|_| Growth::foreign())?;
+        Ok(Growth { offset: self.length(), inner })
+    }
+
+    /// The number of the next part.
+    pub(crate) fn next(&self) -> u32 {
+        u32::try_from(self.parts.len()).map_or(u32::MAX, |parts| parts.saturating_add(1))
+    }
+
+    fn sent(&self) -> Vec<Sent> {
+        let parts = (1..).zip(&self.parts);
+        parts
+            .map(|(number, Part(etag, size, crc32))| Sent {
+                number,
+                etag: etag.clone(),
+                size: *size,
+                crc32: crc32.clone(),
+            })
+            .collect()
+    }
+}
+
+pub(crate) fn version(blob: &BlobKey) -> Result<Version, Error> {
+    blob.version.ok_or(Error::UnsupportedKey("it has no version"))
+}
+
+#[async_trait]
+impl GrowingStore for S3Store {
+    async fn create_growing(
+        &self,
+        blob: &BlobKey,
+        attributes: &BlobAttributes,
+        length: Option<u64>,
+    ) -> Result<Growth, Error> {
+        version(blob)?;
+        let key = checked(self.0.layout.key(blob))?;
+        let (upload, summed) = multipart::create_summed(&self.0, &key, attributes).await?;
+        let noted = Noted {
+            upload,
+            summed,
+            part_size: self.0.growing_part_size(length),
+            length,
+            parts: Vec::new(),
+            tail: None,
+            replaced: None,
+        };
+        noted.growth()
+    }
+
+    async fn grow(&self, blob: &BlobKey, growth: &Growth) -> Result<Box<dyn Grower>, Error> {
+        let version = version(blob)?;
+        let noted = Noted::read(growth)?;
+        Ok(Box::new(S3Grower::new(&self.0, self.0.layout.key(blob), version, noted)))
+    }
+
+    async fn finish_growing(
+        &self,
+        blob: &BlobKey,
+        growth: &Growth,
+        attributes: &BlobAttributes,
+    ) -> Result<Grown, Error> {
+        let (store, version) = (&self.0, version(blob)?);
+        let noted = Noted::read(growth)?;
+        let key = store.layout.key(blob);
+        let mut parts = noted.sent();
+        if let Some(tail) = &noted.tail {
+            parts.push(last_part(store, &key, version, &noted, tail).await?);
+        }
+        let joined = multipart::complete(store, &key, &noted.upload, &parts, attributes).await?;
+        if let Err(error) = tail::remove_all(store, version, &noted).await {
+            tracing::warn!(%error, "what was kept of a blob while it grew could not be removed yet");
+        }
+        Ok(Grown { size: joined.size, etag: joined.etag })
+    }
+
+    async fn remove_growing(&self, blob: &BlobKey, growth: Option<&Growth>) -> Result<(), Error> {
+        let (store, version) = (&self.0, version(blob)?);
+        let key = store.layout.key(blob);
+        let noted = growth.and_then(|growth| Noted::read(growth).ok());
+        if let Some(noted) = &noted {
+            multipart::abort(store, &key, &noted.upload).await?;
+            tail::remove_known(store, version, noted).await?;
+        }
+        multipart::abort_all(store, &key, None).await?;
+        tail::remove_listed(store, version).await
+    }
+}
+
+/// Makes the tail the last part. Where it or the upload is gone, the parts were joined before, or
+/// never will be: that is for the service to say.
+async fn last_part(
+    store: &Arc<Inner>,
+    key: &str,
+    version: Version,
+    noted: &Noted,
+    tail: &Tail,
+) -> Result<Sent, Error> {
+    let number = noted.next();
+    let mut part = Sent { number, etag: tail.etag.clone(), size: tail.size, crc32: None };
+    let mut held = Buffered::default();
+    match tail::read(store, version, tail, &mut held).await {
+        Ok(()) => {}
+        Err(Error::NotFound) => return Ok(part),
+        Err(error) => return Err(error),
+    }
+    let mut sums = held.sums(noted.summed).await?;
+    let number = i32::try_from(number).unwrap_or(i32::MAX);
+    let id = noted.upload.as_str();
+    let mut sent = multipart::put_part(store, key, id, number, &held, sums.clone()).await;
+    if noted.summed && sent.as_ref().is_err_and(|failure| store.gives_up_checksums(failure)) {
+        sums = held.sums(false).await?;
+        sent = multipart::put_part(store, key, id, number, &held, sums.clone()).await;
+    }
+    match sent {
+        Ok(etag) => {
+            part.etag = etag;
+            part.crc32 = sums.crc32;
+            Ok(part)
+        }
+        Err(failure) if failure.code == "NoSuchUpload" => Ok(part),
+        Err(failure) => Err(failure.write_error(FINISHING)),
+    }
+}

@@ -1,0 +1,263 @@
+//! Blobs that grow over several requests, on a network that fails and beside others.
+
+use crate::faults::{Bench, bench, in_time};
+use crate::proxy::{BARE_502, Fault, INTERNAL, SLOW_DOWN};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use rowlock_blobs::{BlobKey, BlobStore, Error, FoundKind, Grower, GrowingStore, Growth, suite};
+use rowlock_blobs_s3::{S3Settings, S3Store};
+
+const PART: usize = 5 << 20;
+const BUCKET: &str = "growing-bucket";
+
+async fn write(grower: &mut dyn Grower, bytes: &Bytes) -> Result<(), Error> {
+    for at in (0..bytes.len()).step_by(300_000) {
+        grower.write(bytes.slice(at..bytes.len().min(at + 300_000))).await?;
+    }
+    Ok(())
+}
+
+/// One request that adds these bytes.
+async fn append(
+    store: &S3Store,
+    blob: &BlobKey,
+    growth: &Growth,
+    bytes: &Bytes,
+    last: bool,
+) -> Result<Growth, Error> {
+    let mut grower = store.grow(blob, growth).await?;
+    write(&mut *grower, bytes).await?;
+    grower.sync(last).await
+}
+
+/// The whole life of a blob in requests that end at these places.
+async fn upload(
+    store: &S3Store,
+    blob: &BlobKey,
+    bytes: &Bytes,
+    ends: &[usize],
+) -> Result<(), Error> {
+    let length = Some(bytes.len() as u64);
+    let mut growth = store.create_growing(blob, &suite::attributes(), length).await?;
+    let mut at = 0;
+    for end in ends {
+        let last = *end == bytes.len();
+        growth = append(store, blob, &growth, &bytes.slice(at..*end), last).await?;
+        assert_eq!(growth.offset, *end as u64);
+        at = *end;
+    }
+    finish(store, blob, &growth, bytes).await
+}
+
+async fn finish(
+    store: &S3Store,
+    blob: &BlobKey,
+    growth: &Growth,
+    bytes: &Bytes,
+) -> Result<(), Error> {
+    let grown = store.finish_growing(blob, growth, &suite::attributes()).await?;
+    assert_eq!(grown.size, bytes.len() as u64);
+    Ok(())
+}
+
+/// It has these bytes, and nothing else lies there.
+async fn holds(bench: &Bench, blob: &BlobKey, bytes: &Bytes, case: &str) {
+    bench.proxy.next([]);
+    let size = bytes.len() as u64;
+    let read = suite::get(&bench.store, blob, size, 0..size).await;
+    assert!(read.unwrap() == *bytes, "other bytes: {case}");
+    assert_eq!(leftovers(&bench.store).await, Vec::<String>::new(), "{case}");
+    bench.store.delete(std::slice::from_ref(blob)).await.remove(0).unwrap();
+}
+
+async fn leftovers(store: &S3Store) -> Vec<String> {
+    let list = store.list().map(Result::unwrap);
+    let left = list.filter_map(|found| async move {
+        matches!(found.kind, FoundKind::Growing { .. } | FoundKind::Upload { .. })
+            .then_some(found.name)
+    });
+    left.collect().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_may_fail_once() {
+    let bench = bench(|it| it).await;
+    let bytes = suite::pattern(2 * PART + 200_000);
+    // Tails of either kind, one that is read back and replaced, and a last part.
+    let ends = [1000, 90_000, PART + 1000, bytes.len()];
+    let blob = suite::blob(BUCKET, "each");
+    bench.proxy.next([]);
+    upload(&bench.store, &blob, &bytes, &ends).await.unwrap();
+    let requests = bench.proxy.seen().len();
+    holds(&bench, &blob, &bytes, "no fault").await;
+    assert!(requests > 10, "{requests}");
+    for at in 0..requests {
+        for fault in
+            [Fault::Reset, Fault::LoseAnswer, [SLOW_DOWN, INTERNAL, BARE_502][at % 3].clone()]
+        {
+            let blob = suite::blob(BUCKET, "each");
+            bench.proxy.next(std::iter::repeat_n(Fault::None, at).chain([fault.clone()]));
+            let uploaded = in_time(upload(&bench.store, &blob, &bytes, &ends)).await;
+            let case = format!("{fault:?} at {at} of {:?}", bench.proxy.seen());
+            assert!(uploaded.is_ok() && bench.proxy.is_through(), "{uploaded:?} {case}");
+            holds(&bench, &blob, &bytes, &case).await;
+        }
+    }
+}
+
+/// After every error something is known to be durable, and from there it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_arrived_before_the_store_went_away_is_known() {
+    let bench = bench(|it| it).await;
+    let bytes = suite::pattern(3 * PART + 200_000);
+    let length = Some(bytes.len() as u64);
+    // Where it goes away: by then so many bytes were written, of which that many are durable.
+    for (written, synced) in [(1000, true), (PART + 1000, false), (2 * PART + 1000, true)] {
+        for fault in [Fault::Reset, SLOW_DOWN] {
+            let blob = suite::blob(BUCKET, "away");
+            bench.proxy.next([]);
+            let attributes = suite::attributes();
+            let created = bench.store.create_growing(&blob, &attributes, length).await.unwrap();
+            let mut grower = bench.store.grow(&blob, &created).await.unwrap();
+            write(&mut *grower, &bytes.slice(..written)).await.unwrap();
+            let mut least = grower.checkpoint().await.unwrap();
+            if synced {
+                least = grower.sync(false).await.unwrap();
+                assert_eq!(least.offset, written as u64);
+            }
+            bench.proxy.always(fault.clone());
+            let rest = bytes.slice(written..);
+            let failed = in_time(async {
+                write(&mut *grower, &rest).await?;
+                grower.sync(true).await
+            });
+            let failed = failed.await;
+            assert!(matches!(failed, Err(Error::Unavailable { .. })), "{failed:?}");
+            assert!(grower.write(rest.clone()).await.is_err());
+            let mut known = least.offset;
+            let mut growth = least;
+            for _ in 0..2 {
+                growth = match in_time(grower.sync(false)).await {
+                    Ok(growth) => growth,
+                    // One may still find out that the parts under way have failed.
+                    Err(_) => in_time(grower.sync(false)).await.unwrap(),
+                };
+                assert!(growth.offset >= known, "{} after {known}", growth.offset);
+                known = growth.offset;
+            }
+            drop(grower);
+            bench.proxy.next([]);
+            let at = usize::try_from(known).unwrap();
+            let whole = append(&bench.store, &blob, &growth, &bytes.slice(at..), true).await;
+            finish(&bench.store, &blob, &whole.unwrap(), &bytes).await.unwrap();
+            holds(&bench, &blob, &bytes, &format!("{fault:?} after {written}")).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_send_as_much_each_time_need_no_tails() {
+    let bench = bench(|it| S3Settings { part_size: 8 << 20, ..it }).await;
+    let mib = |mib: usize| mib << 20;
+    // How much is sent at a time, and which parts and how many tails that leads to.
+    for (request, parts, tails) in [
+        (mib(6), [mib(6), mib(6), 100], 0),
+        (mib(5), [mib(5), mib(5), 100], 0),
+        // Two of them make a part.
+        (mib(3), [mib(6), mib(6), 100], 2),
+        // All at once: parts as they are set.
+        (mib(20), [mib(8), mib(8), 100], 0),
+    ] {
+        let bytes = suite::pattern(parts.iter().sum());
+        let blob = suite::blob(BUCKET, "chunks");
+        let ends = (request..bytes.len()).step_by(request).chain([bytes.len()]);
+        let ends: Vec<usize> = ends.collect();
+        bench.proxy.next([]);
+        upload(&bench.store, &blob, &bytes, &ends).await.unwrap();
+        let seen = bench.proxy.seen();
+        let puts = |what: &str| {
+            let put = |line: &&String| line.starts_with("PUT") && line.contains(what);
+            seen.iter().filter(put).count()
+        };
+        assert_eq!(puts("partNumber="), parts.len(), "{request}: {seen:?}");
+        assert_eq!(puts("/.rowlock/growing/"), tails, "{request}: {seen:?}");
+        holds(&bench, &blob, &bytes, &format!("{request} bytes at a time")).await;
+    }
+}
+
+/// A process that was taken for dead goes on: what others have noted stays whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_grow_at_a_time_do_no_harm() {
+    let bench = bench(|it| it).await;
+    let bytes = suite::pattern(3 * PART + 50_000);
+    let blob = suite::blob(BUCKET, "two");
+    let length = Some(bytes.len() as u64);
+    let created = bench.store.create_growing(&blob, &suite::attributes(), length).await.unwrap();
+    // Parts are of a size that is set by now.
+    let mut growth =
+        append(&bench.store, &blob, &created, &bytes.slice(..PART + 1000), false).await.unwrap();
+    for end in [PART + 90_000, 2 * PART + 10, 2 * PART + 70_000, bytes.len()] {
+        let at = usize::try_from(growth.offset).unwrap();
+        let mut other = bench.store.grow(&blob, &growth).await.unwrap();
+        write(&mut *other, &bytes.slice(at..bytes.len().min(at + 20_000))).await.unwrap();
+        let kept = append(&bench.store, &blob, &growth, &bytes.slice(at..end), false).await;
+        write(&mut *other, &bytes.slice(bytes.len().min(at + 20_000)..)).await.unwrap();
+        other.sync(false).await.unwrap();
+        growth = kept.unwrap();
+    }
+    finish(&bench.store, &blob, &growth, &bytes).await.unwrap();
+    holds(&bench, &blob, &bytes, "two at a time").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tails_that_are_not_needed_go_while_it_grows() {
+    let bench = bench(|it| it).await;
+    let bytes = suite::pattern(100_000);
+    let blob = suite::blob(BUCKET, "tails");
+    let mut growth = bench.store.create_growing(&blob, &suite::attributes(), None).await.unwrap();
+    for at in (0..bytes.len()).step_by(10_000) {
+        let some = bytes.slice(at..at + 10_000);
+        growth = append(&bench.store, &blob, &growth, &some, false).await.unwrap();
+        let tails = leftovers(&bench.store).await.len() - 1;
+        // The last one, and the one before, of which it was not known yet who counts on it.
+        assert!(tails <= 2, "{tails} tails");
+    }
+    finish(&bench.store, &blob, &growth, &bytes).await.unwrap();
+    holds(&bench, &blob, &bytes, "many tails").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_grow_in_little_memory() {
+    // Room for two parts, and eight that send three at a time.
+    let bench = bench(|it| S3Settings { buffer_budget: 2 * PART, ..it }).await;
+    let bytes = suite::pattern(3 * PART + 1000);
+    let blobs: Vec<_> = (0..8).map(|n| suite::blob(BUCKET, &format!("room/{n}"))).collect();
+    let uploads = blobs
+        .iter()
+        .map(|blob| upload(&bench.store, blob, &bytes, &[1000, 2 * PART + 1000, 3 * PART + 1000]));
+    for uploaded in in_time(futures_util::future::join_all(uploads)).await {
+        uploaded.unwrap();
+    }
+    for blob in &blobs {
+        let size = bytes.len() as u64;
+        assert!(suite::get(&bench.store, blob, size, 0..size).await.unwrap() == bytes);
+    }
+    assert_eq!(leftovers(&bench.store).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_the_service_has_ended_is_told() {
+    let bench = bench(|it| it).await;
+    let bytes = suite::pattern(PART + 1000);
+    let blob = suite::blob(BUCKET, "ended");
+    let created = bench.store.create_growing(&blob, &suite::attributes(), None).await.unwrap();
+    let growth = append(&bench.store, &blob, &created, &bytes.slice(..1000), false).await.unwrap();
+    bench.store.remove_growing(&blob, None).await.unwrap();
+    assert_eq!(leftovers(&bench.store).await, Vec::<String>::new());
+    let gone = |result: Result<(), Error>| {
+        assert!(matches!(result, Err(Error::NotFound | Error::UploadNotFound)), "{result:?}");
+    };
+    // By its tail; and by its upload, where there is none.
+    gone(append(&bench.store, &blob, &growth, &bytes, false).await.map(drop));
+    gone(append(&bench.store, &blob, &created, &bytes, true).await.map(drop));
+}
