@@ -56,6 +56,9 @@ const PASSING: &[&str] = &[
 /// Codes of a store that has no room.
 const FULL: &[&str] = &["XMinioStorageFull", "StorageFull", "QuotaExceeded", "EntityQuotaExceeded"];
 
+/// Codes of a store that does not take a name: some allow no empty segments, or only short ones.
+const NAMES: &[&str] = &["XMinioInvalidObjectName", "KeyTooLongError", "InvalidObjectName"];
+
 /// Codes that are the operator's to mend: to clients the store is not available.
 const OPERATORS: &[&str] = &[
     NO_CREDENTIALS,
@@ -152,6 +155,9 @@ impl Failure {
         }
         if FULL.contains(&self.code.as_str()) || self.status == Some(507) {
             return Error::Full;
+        }
+        if NAMES.contains(&self.code.as_str()) {
+            return Error::UnsupportedKey("the store behind takes no such name");
         }
         tracing::debug!(doing, code = %self.code, detail = %self.detail, "the store refused");
         let strange = self.status == Some(404) && !self.coded;

@@ -169,3 +169,19 @@ async fn a_service_that_refuses_something_about_batches_is_asked_once() {
         assert_eq!(seen.iter().filter(summed).count(), 0, "{seen:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_the_service_does_not_take_is_the_names_fault() {
+    let bench = bench(|it| it).await;
+    let refusal = "<Error><Code>XMinioInvalidObjectName</Code><Message>Object name contains \
+        unsupported characters.</Message></Error>";
+    let (blob, to) = (suite::blob(BUCKET, "folder/"), suite::blob(BUCKET, "to"));
+    bench.proxy.always(Fault::Answer(400, refusal));
+    let refused = |doing: &str, result: Result<(), Error>| {
+        assert!(matches!(result, Err(Error::UnsupportedKey(_))), "{doing}: {result:?}");
+    };
+    refused("writing", write(&bench.store, &blob, &suite::pattern(10)).await);
+    let attributes = suite::attributes();
+    refused("copying", bench.store.copy(&to, 10, &blob, &attributes).await.map(drop));
+    refused("beginning", bench.store.create_multipart(&blob, &attributes).await.map(drop));
+}
