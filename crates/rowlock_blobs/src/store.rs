@@ -212,14 +212,15 @@ pub trait BlobStore: GrowingStore + fmt::Debug {
         length: Option<u64>,
     ) -> Box<dyn BlobWriter>;
 
-    /// Makes a range of a blob a part without passing its bytes through memory; `None` when the
-    /// store cannot, and the bytes have to be read and written.
+    /// Makes a range of a blob of `size` bytes a part without passing its bytes through memory;
+    /// `None` when the store cannot, and the bytes have to be read and written.
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no `from`, or the store's failure.
     async fn copy_part(
         &self,
         _from: &BlobKey,
+        _size: u64,
         _range: Range<u64>,
         _upload: &MultipartBlob,
         _number: u32,
@@ -314,4 +315,13 @@ pub trait StagedPart: Send {
     /// The store's failure; an earlier part is then still in place, or in rare cases this one.
     /// Complete accepts only the one whose length and entity tag it is given.
     async fn publish(self: Box<Self>) -> Result<Option<String>, Error>;
+
+    /// Whether it is this part that the store has under its number. Where parts take their place
+    /// when they are staged, one that was staged later may have taken it over by now.
+    ///
+    /// # Errors
+    /// The store's failure.
+    async fn is_in_place(&mut self) -> Result<bool, Error> {
+        Ok(true)
+    }
 }

@@ -417,17 +417,24 @@ pub async fn copied_parts(store: &dyn BlobStore, bucket: &str, part: usize) {
     put(store, &source, &bytes, 300_000).await;
     let upload = begin(store, blob(bucket, "m/copied")).await;
     let mut parts = Vec::new();
+    let whole = bytes.len() as u64;
     for (number, range) in [(1, 0..part + 1000), (2, 10..20)] {
         let size = range.len() as u64;
         let wide = range.start as u64..range.end as u64;
-        let Some(staged) = store.copy_part(&source, wide, &upload, number).await.unwrap() else {
+        let copied = store.copy_part(&source, whole, wide, &upload, number).await.unwrap();
+        let Some(staged) = copied else {
             assert!(!store.has_etags());
             store.remove_multipart(&upload).await.unwrap();
             return remove(store, &[source]).await;
         };
         parts.push(PartInfo { number, etag: staged.publish().await.unwrap().unwrap(), size });
     }
-    let missing = store.copy_part(&blob(bucket, "m/none"), 0..1, &upload, 3).await;
+    // Of small ones services copy no range, and of empty ones nothing.
+    for (size, range) in [(1000, 0..10), (0, 0..0)] {
+        let copied = store.copy_part(&source, size, range, &upload, 3).await.unwrap();
+        assert!(copied.is_none());
+    }
+    let missing = store.copy_part(&blob(bucket, "m/none"), whole, 0..whole, &upload, 3).await;
     assert!(matches!(missing, Err(Error::NotFound)), "{:?}", missing.map(|_| ()));
     let joined = store.complete_multipart(&upload, &parts, &attributes()).await.unwrap();
     let whole = Bytes::from([&bytes[..], &bytes[10..20]].concat());

@@ -1,13 +1,14 @@
 //! Multipart uploads in the service.
 
 use crate::failure::{Failure, UNREADABLE};
+use crate::list::decoded;
 use crate::piece::{Buffered, Source, Sums};
 use crate::read;
 use crate::retry::{retrying, retrying_while};
-use crate::store::{Inner, LONG_WORK};
+use crate::store::Inner;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, EncodingType};
 use rowlock_blobs::{BlobAttributes, Error, PartInfo};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,9 +23,9 @@ pub(crate) fn bare(etag: Option<&str>) -> String {
     etag.unwrap_or_default().trim_matches('"').to_owned()
 }
 
-/// Time limits of what the service works long at.
-pub(crate) fn long_work() -> aws_sdk_s3::config::Builder {
-    let limits = TimeoutConfig::builder().read_timeout(LONG_WORK).build();
+/// Time limits of what the service works long at: joining or copying this many bytes.
+pub(crate) fn long_work(store: &Inner, bytes: u64) -> aws_sdk_s3::config::Builder {
+    let limits = TimeoutConfig::builder().read_timeout(store.long_patience(bytes)).build();
     aws_sdk_s3::config::Builder::new().timeout_config(limits)
 }
 
@@ -203,13 +204,14 @@ pub(crate) async fn complete(
             Ok(Joined { size, etag })
         }
         // Joined before, by an attempt whose answer was lost, or by another request.
-        Err(failure) if failure.code == "NoSuchUpload" || failure.status == Some(404) => {
+        Err(failure) if failure.code == "NoSuchUpload" || failure.is_not_found() => {
             match read::head(store, key).await {
                 Ok(found) if store.foretells_tags() && tag.is_some_and(|it| it != found.etag) => {
                     others()
                 }
                 Ok(found) if found.size == size => Ok(Joined { size, etag: found.etag }),
                 Ok(found) => Err(Error::WrongLength { expected: size, found: found.size }),
+                Err(failure) if failure.is_not_found() => Err(Error::UploadNotFound),
                 Err(failure) => Err(failure.error(DOING)),
             }
         }
@@ -258,6 +260,7 @@ async fn join(
     parts: &[&Sent],
     summed: bool,
 ) -> Result<String, Failure> {
+    let size = parts.iter().map(|part| part.size).sum();
     let parts = parts
         .iter()
         .map(|part| {
@@ -278,10 +281,33 @@ async fn join(
             .upload_id(id)
             .multipart_upload(list.clone())
             .customize()
-            .config_override(long_work());
+            .config_override(long_work(store, size));
         async move { Failure::unless_tagged(request.send().await?.e_tag()) }
     })
     .await
+}
+
+/// The entity tag of the part that the service has under a number.
+pub(crate) async fn part_tag(
+    store: &Inner,
+    key: &str,
+    id: &str,
+    number: i32,
+) -> Result<Option<String>, Failure> {
+    let page = retrying(store.patience(), |_| {
+        let request = store
+            .client
+            .list_parts()
+            .bucket(store.bucket())
+            .key(key)
+            .upload_id(id)
+            .part_number_marker((number - 1).to_string())
+            .max_parts(1);
+        async move { request.send().await.map_err(Failure::from) }
+    })
+    .await?;
+    let part = page.parts().iter().find(|part| part.part_number() == Some(number));
+    Ok(part.map(|part| bare(part.e_tag())))
 }
 
 /// Which of the parts the service does not have, if it can be found out.
@@ -339,24 +365,28 @@ pub(crate) async fn abort_all(store: &Inner, key: &str, but: Option<&str>) -> Re
                 .list_multipart_uploads()
                 .bucket(store.bucket())
                 .prefix(key)
+                // Names may hold what XML cannot.
+                .encoding_type(EncodingType::Url)
                 .set_key_marker(markers.0.clone())
                 .set_upload_id_marker(markers.1.clone());
             async move { request.send().await.map_err(Failure::from) }
         })
         .await
         .map_err(|failure| failure.error("listing uploads"))?;
+        let encoded = page.encoding_type() == Some(&EncodingType::Url);
+        let name = |text: Option<&str>| match text {
+            Some(text) if encoded => decoded(text),
+            other => other.map(str::to_owned),
+        };
         for upload in page.uploads() {
-            if let (Some(found), Some(id)) = (upload.key(), upload.upload_id())
+            if let (Some(found), Some(id)) = (name(upload.key()), upload.upload_id())
                 && found == key
                 && Some(id) != but
             {
                 abort(store, key, id).await?;
             }
         }
-        markers = (
-            page.next_key_marker().map(str::to_owned),
-            page.next_upload_id_marker().map(str::to_owned),
-        );
+        markers = (name(page.next_key_marker()), page.next_upload_id_marker().map(str::to_owned));
         if page.is_truncated() != Some(true) || markers.0.is_none() {
             return Ok(());
         }

@@ -76,7 +76,7 @@ impl PartWriter {
         let number = self.number;
         Sending::new(async move {
             let sent = multipart::pass_part(&store, &key, &id, number, length, &source).await;
-            sent.map(Arrived::passed).map_err(|failure| failure.error(DOING))
+            sent.map(Arrived::passed).map_err(|failure| failure.write_error(DOING))
         })
     }
 
@@ -89,7 +89,7 @@ impl PartWriter {
         };
         let sent =
             multipart::put_part(&self.store, &self.key, &self.id, self.number, held, sums).await;
-        sent.map_err(|failure| failure.error(DOING))
+        sent.map_err(|failure| failure.write_error(DOING))
     }
 }
 
@@ -120,25 +120,46 @@ impl BlobWriter for PartWriter {
     async fn stage(mut self: Box<Self>, etag: &str) -> Result<Box<dyn StagedPart>, Error> {
         let etag = match std::mem::replace(&mut self.state, State::Empty) {
             // Some services take no empty part: Complete leaves it out.
-            State::Empty => hex::encode(rowlock_digest::md5(b"")),
+            State::Empty => {
+                let etag = hex::encode(rowlock_digest::md5(b""));
+                return Ok(Box::new(Staged { etag, sent: None }));
+            }
             State::Held(held) => self.put(&held, etag).await?,
             State::Passed(passing, sending) => {
                 passing.end().await;
                 sending.answer().await?.etag
             }
         };
-        Ok(Box::new(Staged { etag }))
+        let Self { store, key, id, number, .. } = *self;
+        Ok(Box::new(Staged { etag, sent: Some(Place { store, key, id, number }) }))
     }
 }
 
-/// A part that is in its place.
+/// A part that has taken its place.
 pub(crate) struct Staged {
     pub(crate) etag: String,
+    /// `None` for an empty one, which was not sent: Complete leaves its number out.
+    pub(crate) sent: Option<Place>,
+}
+
+/// Where a part lies.
+pub(crate) struct Place {
+    pub(crate) store: Arc<Inner>,
+    pub(crate) key: String,
+    pub(crate) id: String,
+    pub(crate) number: i32,
 }
 
 #[async_trait]
 impl StagedPart for Staged {
     async fn publish(self: Box<Self>) -> Result<Option<String>, Error> {
         Ok(Some(self.etag))
+    }
+
+    async fn is_in_place(&mut self) -> Result<bool, Error> {
+        let Some(Place { store, key, id, number }) = &self.sent else { return Ok(true) };
+        let tag = multipart::part_tag(store, key, id, *number).await;
+        let tag = tag.map_err(|failure| failure.error("looking at a part"))?;
+        Ok(tag.as_ref() == Some(&self.etag))
     }
 }

@@ -1,7 +1,7 @@
 use crate::budget::Budget;
 use crate::failure::Failure;
 use crate::layout::Layout;
-use crate::part::PartWriter;
+use crate::part::{PartWriter, Place, Staged};
 use crate::settings::{Checksums, Credentials, OpenError, S3Settings};
 use crate::transport::Transport;
 use crate::writer::Writer;
@@ -36,8 +36,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(crate) const MIN_PART: u64 = 5 << 20;
 /// The most parts of an upload (ibid.).
 pub(crate) const MAX_PARTS: u64 = 10_000;
-/// How long a service may work at joining or copying before it answers.
-pub(crate) const LONG_WORK: Duration = Duration::from_secs(600);
+/// How long a service may work at joining or copying before it answers, at most.
+const LONG_WORK: Duration = Duration::from_secs(600);
+/// The bytes that it joins or copies in a second at least.
+const LONG_WORK_RATE: u64 = 8 << 20;
 
 /// Keeps blobs in an S3 service. Cheap to clone.
 #[derive(Clone)]
@@ -59,6 +61,8 @@ pub(crate) struct Inner {
     pub(crate) settings: S3Settings,
     /// Found out once: the service takes none of the newer checksums.
     plain: AtomicBool,
+    /// Found out once: the service knows no deletions of many keys at once.
+    single: AtomicBool,
     /// The service's tag of the last parts that were joined was the one foretold.
     foretold: AtomicBool,
 }
@@ -102,6 +106,7 @@ impl S3Store {
             budget: Budget::new(settings.buffer_budget, settings.part_size.max(MIN_PART)),
             streams: Arc::new(Semaphore::new(streams(settings.max_sockets))),
             plain: AtomicBool::new(settings.request_checksums == Checksums::WhenRequired),
+            single: AtomicBool::new(false),
             foretold: AtomicBool::new(false),
             settings,
         })))
@@ -158,9 +163,24 @@ impl Inner {
         }
     }
 
+    /// Whether requests at clients' pace have taken nearly all that they may.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.streams.available_permits() <= streams(self.settings.max_sockets) / 8
+    }
+
     /// The size of the pieces that large blobs are sent in.
     pub(crate) fn part_size(&self) -> u64 {
         self.settings.part_size.max(MIN_PART)
+    }
+
+    /// The size of the parts of a blob that grows, to `length` bytes where that is known. As long
+    /// as it is not, there may be many of them to come.
+    pub(crate) fn growing_part_size(&self, length: Option<u64>) -> u64 {
+        let most = self.settings.growing_part_size.max(MIN_PART);
+        match length {
+            Some(length) => most.min(self.part_size()).max(length.div_ceil(MAX_PARTS)),
+            None => most,
+        }
     }
 
     pub(crate) fn bucket(&self) -> &str {
@@ -172,19 +192,24 @@ impl Inner {
         self.settings.limits.first_byte
     }
 
-    /// Whether uploads carry no checksum but `Content-MD5`.
-    /// The size of the parts of a blob that grows, to `length` bytes where that is known. As long
-    /// as it is not, there may be many of them to come.
-    pub(crate) fn growing_part_size(&self, length: Option<u64>) -> u64 {
-        let most = self.settings.growing_part_size.max(MIN_PART);
-        match length {
-            Some(length) => most.min(self.part_size()).max(length.div_ceil(MAX_PARTS)),
-            None => most,
-        }
+    /// How long the service may work at joining or copying so many bytes before it answers.
+    pub(crate) fn long_patience(&self, bytes: u64) -> Duration {
+        let work = Duration::from_secs(bytes / LONG_WORK_RATE);
+        self.patience() + work.min(LONG_WORK)
     }
 
+    /// Whether uploads carry no checksum but `Content-MD5`.
     pub(crate) fn is_plain(&self) -> bool {
         self.plain.load(Ordering::Relaxed)
+    }
+
+    /// Whether many keys may be deleted by one request.
+    pub(crate) fn takes_batches(&self) -> bool {
+        !self.single.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn gives_up_batches(&self) {
+        self.single.store(true, Ordering::Relaxed);
     }
 
     /// Notes whether the tag of parts that were joined was the one that AWS's rule foretells;
@@ -282,15 +307,23 @@ impl BlobStore for S3Store {
     async fn copy_part(
         &self,
         from: &BlobKey,
+        size: u64,
         range: Range<u64>,
         upload: &MultipartBlob,
         number: u32,
     ) -> Result<Option<Box<dyn StagedPart>>, Error> {
+        if range.is_empty() || size <= copy::SMALLEST_RANGED && range != (0..size) {
+            return Ok(None);
+        }
         let key = self.0.layout.key(&upload.blob);
         let from = self.0.layout.key(from);
         let id = upload.upload_id.as_str();
+        let range = (range, size);
         let etag = copy::part(&self.0, &from, range, &key, id, number).await?;
-        Ok(Some(Box::new(crate::part::Staged { etag })))
+        let (store, id) = (Arc::clone(&self.0), id.to_owned());
+        let sent =
+            Some(Place { store, key, id, number: i32::try_from(number).unwrap_or(i32::MAX) });
+        Ok(Some(Box::new(Staged { etag, sent })))
     }
 
     async fn complete_multipart(
@@ -355,6 +388,7 @@ mod tests {
             request_checksums: Checksums::WhenSupported,
             response_checksums: Checksums::WhenRequired,
             part_size: 16 << 20,
+            growing_part_size: 50 << 20,
             queue_size: 2,
             buffer_budget: 64 << 20,
             max_sockets: 200,
@@ -384,21 +418,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn names_that_do_not_fit_open_nothing_and_no_secret_is_shown() {
-        for (bucket, tenant) in [("", "ten"), ("a/b", "ten"), ("b", ".rowlock"), ("b", "")] {
-            let odd = S3Settings {
-                bucket: bucket.into(),
-            growing_part_size: 50 << 20,
-                tenant: tenant.into(),
-                ..settings(None, false)
-            };
-            assert!(S3Store::open(odd).await.is_err(), "{bucket:?} {tenant:?}");
-        }
-        let shown = format!("{:?}", S3Store::open(settings(None, false)).await.unwrap());
-        assert!(shown.contains("eu-central-1") && !shown.contains("hush"), "{shown}");
-    }
-}
-    #[tokio::test]
     async fn parts_of_what_grows_are_as_few_as_they_have_to_be() {
         let with = |part_size, growing_part_size| async move {
             let settings = S3Settings { part_size, growing_part_size, ..settings(None, false) };
@@ -420,3 +439,17 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn names_that_do_not_fit_open_nothing_and_no_secret_is_shown() {
+        for (bucket, tenant) in [("", "ten"), ("a/b", "ten"), ("b", ".rowlock"), ("b", "")] {
+            let odd = S3Settings {
+                bucket: bucket.into(),
+                tenant: tenant.into(),
+                ..settings(None, false)
+            };
+            assert!(S3Store::open(odd).await.is_err(), "{bucket:?} {tenant:?}");
+        }
+        let shown = format!("{:?}", S3Store::open(settings(None, false)).await.unwrap());
+        assert!(shown.contains("eu-central-1") && !shown.contains("hush"), "{shown}");
+    }
+}

@@ -38,7 +38,8 @@ pub use error::Error;
 pub use lanes::{LaneSettings, OpenLane};
 pub use lists::{ListRequest, Listed, successor};
 pub use multipart::{
-    CompletedRow, ListUploadsRequest, NewUpload, OtherParts, PartRecord, PartRow, UploadRow,
+    CompletedRow, ListUploadsRequest, NewUpload, OtherParts, PartRecord, PartRow, StoredSoFar,
+    UploadRow,
 };
 pub use objects::{
     BucketLimits, CommitOutcome, CommitRequest, CompletedUpload, DeleteIfOutcome, DeletedRows,

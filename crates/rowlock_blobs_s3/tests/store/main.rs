@@ -12,3 +12,4 @@ mod proxy;
 mod servers;
 mod slow;
 mod suite;
+mod vanished;

@@ -6,7 +6,7 @@ mod part;
 
 pub use complete::CompletedRow;
 pub(crate) use complete::{EndedUpload, Ending, EndingValues};
-pub use part::{OtherParts, PartRecord, PartRow};
+pub use part::{OtherParts, PartRecord, PartRow, StoredSoFar};
 
 use crate::catalog::{Catalog, OwnSchema, own_sql};
 use crate::error::Error;

@@ -38,6 +38,16 @@ pub struct OtherParts {
     pub always: bool,
 }
 
+/// What was stored of an upload before one of its parts is sent.
+#[derive(Debug, Clone, Default)]
+pub struct StoredSoFar {
+    /// The bytes of the other parts, as far as they were stored by this server (0 where nothing
+    /// limits the bucket).
+    pub others: i64,
+    /// Says by which record the part itself was stored, if it was: each record has its own.
+    pub mark: Option<String>,
+}
+
 /// The reference may have recorded a part more than once: the last one counts.
 const PARTS: &str = "\
     SELECT DISTINCT ON (part_number) part_number, etag, size, created_at
@@ -64,8 +74,7 @@ impl PartRow {
 }
 
 impl Catalog {
-    /// Finds an upload by all of its address, with the bytes of its other parts as far as they
-    /// were stored by this server (0 where nothing limits the bucket).
+    /// Finds an upload by all of its address, with what is stored of its parts.
     ///
     /// # Errors
     /// The database's.
@@ -76,11 +85,12 @@ impl Catalog {
         key: &str,
         id: &str,
         others: OtherParts,
-    ) -> Result<Option<(UploadRow, i64)>, Error> {
+    ) -> Result<Option<(UploadRow, StoredSoFar)>, Error> {
         // The condition on the bucket has no column of the table: it is decided before the scan.
         let sum = own_sql!(
             self.own_schema(),
-            "SELECT coalesce(sum(size), 0)::bigint FROM ",
+            "SELECT coalesce(sum(size), 0)::bigint, (SELECT xmin::text FROM ",
+            "parts WHERE upload_id = $1 AND part_number = $2) FROM ",
             "parts WHERE upload_id = $1 AND part_number <> $2 AND ($3 OR EXISTS ( \
              SELECT FROM storage.buckets WHERE id = $4 AND file_size_limit IS NOT NULL))",
         );
@@ -102,8 +112,11 @@ impl Catalog {
         let answers = self.retrying(|| Transaction::whole(self, &steps)).await?;
         let [sum, _, upload] = answers.as_slice() else { return Err(Error::ScopeLost) };
         let Some(upload) = upload.first() else { return Ok(None) };
-        let sum = sum.first().map(|row| row.try_get(0)).transpose()?;
-        Ok(Some((UploadRow::from_row(upload)?, sum.unwrap_or(0))))
+        let stored = match sum.first() {
+            Some(row) => StoredSoFar { others: row.try_get(0)?, mark: row.try_get(1)? },
+            None => StoredSoFar::default(),
+        };
+        Ok(Some((UploadRow::from_row(upload)?, stored)))
     }
 
     /// Finds an upload by all of its address, with its parts of a number above `after`, by number
@@ -163,17 +176,29 @@ impl Catalog {
         const LOCK: &str =
             "SELECT set_config('lock_timeout', '30000ms', true), pg_advisory_xact_lock($1)::text";
         const HOLD: &str = "SELECT 1 FROM storage.s3_multipart_uploads WHERE id = $1 FOR KEY SHARE";
+        let mark = own_sql!(
+            self.own_schema(),
+            "SELECT xmin::text FROM ",
+            "parts WHERE upload_id = $1 AND part_number = $2",
+        );
         let owner = Role::new("");
         let lock_key = object_lock_key(&upload.id, &number.to_string());
         let (lock, hold): ([Param<'_>; 1], [Param<'_>; 1]) =
             ([(&lock_key, Type::INT8)], [(&upload.id, Type::TEXT)]);
-        let steps = [Step::Query(&owner, LOCK, &lock), Step::Query(&owner, HOLD, &hold)];
+        let part: [Param<'_>; 2] = [(&upload.id, Type::TEXT), (&number, Type::INT4)];
+        let steps = [
+            Step::Query(&owner, LOCK, &lock),
+            Step::Query(&owner, HOLD, &hold),
+            Step::Query(&owner, mark, &part),
+        ];
         let (tx, answers) = self.retrying(|| Transaction::begin_with(self, &steps)).await?;
         if answers.get(1).is_none_or(Vec::is_empty) {
             tx.rollback().await?;
             return Ok(None);
         }
-        Ok(Some(PartRecord { tx, catalog: self, upload_id: upload.id.clone(), number }))
+        let mark = answers.get(2).and_then(|rows| rows.first());
+        let mark = mark.map(|row| row.try_get(0)).transpose()?;
+        Ok(Some(PartRecord { tx, catalog: self, upload_id: upload.id.clone(), number, mark }))
     }
 
     /// Forgets what is known of parts of uploads that ended, where the database could not be told
@@ -195,6 +220,7 @@ pub struct PartRecord<'a> {
     catalog: &'a Catalog,
     upload_id: String,
     number: i32,
+    mark: Option<String>,
 }
 
 impl std::fmt::Debug for PartRecord<'_> {
@@ -204,6 +230,19 @@ impl std::fmt::Debug for PartRecord<'_> {
 }
 
 impl PartRecord<'_> {
+    /// See [`StoredSoFar::mark`]; it changes no more before the end of this record.
+    pub fn mark(&self) -> Option<&str> {
+        self.mark.as_deref()
+    }
+
+    /// Leaves everything as it is.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn leave(self) -> Result<(), Error> {
+        self.tx.rollback().await
+    }
+
     /// Records the part, over an earlier one of its number, and commits, in one trip. `checksums`
     /// as in [`PartRow::checksums`].
     ///
@@ -231,7 +270,7 @@ impl PartRecord<'_> {
              ON CONFLICT (upload_id, part_number) DO UPDATE SET size = EXCLUDED.size, \
              etag = EXCLUDED.etag, checksum = EXCLUDED.checksum, created_at = now()",
         );
-        let Self { tx, catalog, upload_id, number } = self;
+        let Self { tx, catalog, upload_id, number, mark: _ } = self;
         let (owner, service) = (Role::new(""), catalog.as_service(scope));
         let subject = scope.caller.subject.as_deref();
         let address: [Param<'_>; 2] = [(&upload_id, Type::TEXT), (&number, Type::INT4)];

@@ -37,6 +37,8 @@ pub struct PartUpload {
     pending: Pending,
     number: u32,
     room: Option<Room>,
+    /// By which record the part was stored before its bytes were sent, if it was.
+    before: Option<String>,
 }
 
 impl Storage {
@@ -62,10 +64,10 @@ impl Storage {
             .catalog
             .find_upload_and_sum(&ctx.scope(), names.0, names.1, names.2, others)
             .await?;
-        let (row, taken) = found.ok_or(Error::NoSuchUpload)?;
+        let (row, stored) = found.ok_or(Error::NoSuchUpload)?;
         let pending = Pending::own(ctx, Address { bucket, key, upload }, row)?;
         // An upload that is too large with this part can be completed with it no more.
-        let taken = u64::try_from(taken).unwrap_or(0);
+        let taken = u64::try_from(stored.others).unwrap_or(0);
         let room = self.limit(pending.row.file_size_limit, false);
         let room = room.map(|limit| Room { limit, taken });
         if let Some(room) = room {
@@ -74,7 +76,8 @@ impl Storage {
         if !ctx.caller.is_service {
             self.permit_pending(ctx, &pending, content_length).await?;
         }
-        Ok(PartUpload { storage: self.clone(), ctx: ctx.clone(), pending, number, room })
+        let before = stored.mark;
+        Ok(PartUpload { storage: self.clone(), ctx: ctx.clone(), pending, number, room, before })
     }
 
     /// Asks the policies whether the caller may (still) write the object that an upload becomes.
@@ -122,9 +125,10 @@ impl Storage {
         let part = self.begin_part(ctx, bucket, key, upload, number, Some(length)).await?;
         let from = source.blob.as_ref().ok_or(Error::NoSuchKey)?;
         // A checksum that is asked for takes the bytes; the default one is not worth them.
+        let to = &part.pending.blob;
         if part.pending.checksum().is_none()
             && let Some(staged) =
-                self.blobs.copy_part(from, range.clone(), &part.pending.blob, number).await?
+                self.blobs.copy_part(from, source.size, range.clone(), to, number).await?
         {
             let whole = range == (0..source.size);
             let known = whole.then(|| default_checksum(source)).flatten();
@@ -184,7 +188,7 @@ impl PartUpload {
     /// `checksums`: the part's own first.
     async fn publish(
         self,
-        staged: Box<dyn StagedPart>,
+        mut staged: Box<dyn StagedPart>,
         etag: ETag,
         size: u64,
         checksums: Vec<Checksum>,
@@ -193,6 +197,13 @@ impl PartUpload {
         let bytes = i64::try_from(size).map_err(|_| Error::InvalidPart(self.number))?;
         let record = self.storage.catalog.begin_part(&self.pending.row, number).await?;
         let record = record.ok_or(Error::NoSuchUpload)?;
+        // Where a part takes its place when it is staged, another one of its number may have been
+        // staged after it and recorded before it. It was recorded since this one began then: the
+        // store is only asked where that is so. The other one's record stands, or is to come.
+        if record.mark() != self.before.as_deref() && !staged.is_in_place().await? {
+            record.leave().await?;
+            return Ok(self.replaced(staged.publish().await?, etag, size, checksums));
+        }
         // What Complete has to name is the tag that the store gave, where it gives tags.
         let etag = staged.publish().await?.map_or(etag, |given| ETag::new(&given));
         let column = crate::checksum::to_column(&checksums);
@@ -200,6 +211,19 @@ impl PartUpload {
         let last_modified = record.record(&scope, etag.bare(), bytes, column.as_deref()).await?;
         let checksum = checksums.into_iter().next();
         Ok(Part { number: self.number, etag, size, last_modified, checksum })
+    }
+
+    /// The answer to a part that was stored, and replaced at once.
+    fn replaced(
+        &self,
+        given: Option<String>,
+        etag: ETag,
+        size: u64,
+        checksums: Vec<Checksum>,
+    ) -> Part {
+        let etag = given.map_or(etag, |given| ETag::new(&given));
+        let (last_modified, checksum) = (OffsetDateTime::now_utc(), checksums.into_iter().next());
+        Part { number: self.number, etag, size, last_modified, checksum }
     }
 }
 

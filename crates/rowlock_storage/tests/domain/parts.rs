@@ -1,6 +1,7 @@
 //! What parts bring to their object: checksums, and bytes that a limit counts.
 
-use crate::support::{ALICE, Plan, Rig, body, key, new_object, service, user};
+use crate::support::stores::{Hooked, Hooks};
+use crate::support::{ALICE, Plan, Rig, Wrap, body, key, new_object, service, user};
 use rowlock_digest::{Algorithm, Checksum, Digests};
 use rowlock_storage::{
     ChecksumFault, ClaimedChecksums, CompletePart, Completed, Context, DEFAULT_CHECKSUM, Error,
@@ -8,6 +9,8 @@ use rowlock_storage::{
     WriteCondition,
 };
 use rowlock_types::{BucketName, ChecksumType, StoredChecksum, UploadId};
+use std::sync::Arc;
+use tokio::sync::oneshot;
 
 const MIN_PART: usize = 5 << 20;
 const NAME: &str = "k";
@@ -274,4 +277,70 @@ async fn parts_that_meet_are_summed_up_at_the_end() {
     let Error::EntityTooLarge { limit: named, size } = refused else { panic!("{refused:?}") };
     assert_eq!((named.bytes, size), (limit, Some(limit + 1)));
     upload.complete(&[&one], ClaimedChecksums::default()).await.unwrap();
+}
+
+/// Where a part takes its place when it is staged, that order counts, and not the order of records:
+/// the part that is there can always be named by a Complete.
+#[tokio::test]
+async fn of_two_writers_of_a_part_the_store_has_the_last_word() {
+    for replaced_before in [false, true] {
+        let hooks = Arc::new(Hooks::default());
+        *hooks.in_place.lock() = true;
+        let shared = Arc::clone(&hooks);
+        let wrap: Wrap = Box::new(|inner| Arc::new(Hooked { inner, hooks: shared }));
+        let rig = Rig::with(Plan { wrap: Some(wrap), ..Plan::default() }).await;
+        let bucket = rig.bucket("one").await;
+        let upload = Uploading::begin(&rig, service(), &bucket, None).await;
+        if replaced_before {
+            upload.put(1, b"before", None).await;
+        }
+        let (first_staged, staged) = oneshot::channel();
+        let (go_on, waiting) = oneshot::channel::<()>();
+        let mut once = Some((first_staged, waiting));
+        *hooks.staged.lock() = Some(Box::new(move |_| {
+            let once = once.take();
+            Box::pin(async move {
+                if let Some((staged, waiting)) = once {
+                    staged.send(()).unwrap();
+                    waiting.await.unwrap();
+                }
+            })
+        }));
+        let later = async {
+            staged.await.unwrap();
+            let later = upload.put(1, b"later", None).await;
+            go_on.send(()).unwrap();
+            later
+        };
+        let (_, later) = tokio::join!(upload.put(1, b"first", None), later);
+        let name = key(NAME);
+        let page = rig.storage.list_parts(&service(), &bucket, &name, &upload.id, 0, 10).await;
+        let listed: Vec<_> = page.unwrap().parts.into_iter().map(|part| part.etag).collect();
+        assert_eq!(listed, [later.etag.clone()]);
+        // What is joined in files has a version of its own.
+        *hooks.in_place.lock() = false;
+        let done = upload.complete(&[&later], ClaimedChecksums::default()).await.unwrap();
+        assert_eq!(done.size, 5);
+    }
+}
+
+/// One after the other, the last one counts, and the store is not asked.
+#[tokio::test]
+async fn a_part_that_is_sent_anew_replaces_the_one_before() {
+    let hooks = Arc::new(Hooks::default());
+    *hooks.in_place.lock() = true;
+    let shared = Arc::clone(&hooks);
+    let wrap: Wrap = Box::new(|inner| Arc::new(Hooked { inner, hooks: shared }));
+    let rig = Rig::with(Plan { wrap: Some(wrap), ..Plan::default() }).await;
+    let bucket = rig.bucket("one").await;
+    let upload = Uploading::begin(&rig, service(), &bucket, None).await;
+    for bytes in ["one", "two!", "three"] {
+        let part = upload.put(1, bytes.as_bytes(), None).await;
+        // Whatever the store would say: nobody else has recorded the part meanwhile.
+        hooks.parts.lock().clear();
+        let name = key(NAME);
+        let page = rig.storage.list_parts(&service(), &bucket, &name, &upload.id, 0, 10).await;
+        let listed: Vec<_> = page.unwrap().parts.into_iter().map(|part| part.etag).collect();
+        assert_eq!(listed, [part.etag]);
+    }
 }

@@ -1,6 +1,7 @@
 //! Blob stores that fail or wait where a test wants them to.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
 use rowlock_blobs::{
@@ -8,6 +9,7 @@ use rowlock_blobs::{
     Grown, Growth, JoinedBlob, MultipartBlob, PartInfo, StagedPart,
 };
 use rowlock_types::UploadId;
+use std::collections::HashMap;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
@@ -33,6 +35,10 @@ pub(crate) struct Hooks {
     pub(crate) joined: Hook<usize>,
     /// Waited for after a blob was copied; gets the copy.
     pub(crate) copied: Hook<BlobKey>,
+    /// Waited for after a part was staged in its place; gets its entity tag.
+    pub(crate) staged: Hook<String>,
+    /// The tags of the parts that are in their places, by number; of one upload.
+    pub(crate) parts: Mutex<HashMap<u32, String>>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -47,12 +53,6 @@ pub(crate) struct Hooked {
     pub(crate) hooks: Arc<Hooks>,
 }
 
-#[async_trait]
-impl BlobStore for Hooked {
-    fn writer(
-        &self,
-        blob: &BlobKey,
-        attributes: &BlobAttributes,
 #[async_trait]
 impl GrowingStore for Hooked {
     async fn create_growing(
@@ -82,6 +82,12 @@ impl GrowingStore for Hooked {
     }
 }
 
+#[async_trait]
+impl BlobStore for Hooked {
+    fn writer(
+        &self,
+        blob: &BlobKey,
+        attributes: &BlobAttributes,
         length: Option<u64>,
     ) -> Box<dyn BlobWriter> {
         self.inner.writer(blob, attributes, length)
@@ -142,7 +148,11 @@ impl GrowingStore for Hooked {
         number: u32,
         length: Option<u64>,
     ) -> Box<dyn BlobWriter> {
-        self.inner.part_writer(upload, number, length)
+        let inner = self.inner.part_writer(upload, number, length);
+        if !self.writes_in_place() {
+            return inner;
+        }
+        Box::new(InPlace { inner, number, hooks: Arc::clone(&self.hooks) })
     }
 
     async fn complete_multipart(
@@ -177,5 +187,52 @@ impl GrowingStore for Hooked {
 
     async fn quarantine(&self, name: &str) -> Result<String, Error> {
         self.inner.quarantine(name).await
+    }
+}
+
+/// A part that takes its place when it is staged.
+struct InPlace {
+    inner: Box<dyn BlobWriter>,
+    number: u32,
+    hooks: Arc<Hooks>,
+}
+
+#[async_trait]
+impl BlobWriter for InPlace {
+    async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
+        self.inner.write(chunk).await
+    }
+
+    async fn finish(self: Box<Self>) -> Result<(), Error> {
+        self.inner.finish().await
+    }
+
+    async fn stage(self: Box<Self>, etag: &str) -> Result<Box<dyn StagedPart>, Error> {
+        let Self { inner, number, hooks } = *self;
+        inner.stage(etag).await?.publish().await?;
+        let etag = etag.to_owned();
+        hooks.parts.lock().insert(number, etag.clone());
+        let pause = hooks.staged.lock().as_mut().map(|hook| hook(etag.clone()));
+        if let Some(pause) = pause {
+            pause.await;
+        }
+        Ok(Box::new(Staged { number, etag, hooks }))
+    }
+}
+
+struct Staged {
+    number: u32,
+    etag: String,
+    hooks: Arc<Hooks>,
+}
+
+#[async_trait]
+impl StagedPart for Staged {
+    async fn publish(self: Box<Self>) -> Result<Option<String>, Error> {
+        Ok(Some(self.etag))
+    }
+
+    async fn is_in_place(&mut self) -> Result<bool, Error> {
+        Ok(self.hooks.parts.lock().get(&self.number) == Some(&self.etag))
     }
 }
