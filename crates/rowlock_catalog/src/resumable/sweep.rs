@@ -36,7 +36,7 @@ impl Catalog {
         self.as_owner(sql, &[]).await.map(drop)
     }
 
-    /// Which of these versions are those of uploads that became no object yet.
+    /// Which of these versions are those of resumable uploads, as long as these are remembered.
     ///
     /// # Errors
     /// The database's.
@@ -44,7 +44,7 @@ impl Catalog {
         let sql = own_sql!(
             self.own_schema(),
             "SELECT version FROM ",
-            "resumable WHERE version = ANY($1) AND completed_at IS NULL",
+            "resumable WHERE version = ANY($1)",
         );
         let params: [Param<'_>; 1] = [(&versions, Type::UUID_ARRAY)];
         let rows = self.as_owner(sql, &params).await?;

@@ -67,7 +67,7 @@ impl Scrub<'_> {
     pub(super) async fn blobs(&mut self) -> Result<(), ScrubError> {
         let mut groups = self.storage.blobs.list().chunks(BATCH);
         while let Some(group) = groups.next().await {
-            let (mut candidates, mut aside) = (Vec::new(), Vec::new());
+            let (mut candidates, mut aside, mut growing) = (Vec::new(), Vec::new(), Vec::new());
             for found in group {
                 let mut found = found?;
                 if let FoundKind::Blob { .. } | FoundKind::Aside { .. } = found.kind {
@@ -82,12 +82,14 @@ impl Scrub<'_> {
                     FoundKind::Upload { id, bucket, path } => {
                         self.upload(found, id, &bucket, &path).await?;
                     }
-                    FoundKind::Growing { .. } | FoundKind::Temporary => self.temporary(found),
+                    FoundKind::Growing { version } => growing.push((found, version)),
+                    FoundKind::Temporary => self.temporary(found),
                     FoundKind::Odd => self.tell(Finding::Odd { name: found.name }),
                 }
             }
             self.candidates(candidates).await?;
             self.aside(aside).await?;
+            self.growing(growing).await?;
         }
         Ok(())
     }
@@ -201,6 +203,7 @@ impl Scrub<'_> {
         // A store may date a blob from when its upload began, so that age alone proves nothing.
         // Asked before the rows: what was committed in between is seen there.
         let under_way = self.storage.catalog.versions_under_way(&versions).await?;
+        let resumable = self.resumable(versions.iter().copied()).await?;
         let rows = self.storage.catalog.rows_of_versions(&versions).await?;
         let rows = rows.ok_or(ScrubError::Blind)?;
         let named: HashSet<String> =
@@ -217,7 +220,7 @@ impl Scrub<'_> {
                 self.summary.waiting += 1;
                 continue;
             }
-            if under_way.contains(version) {
+            if under_way.contains(version) || resumable.contains(version) {
                 self.summary.under_way += 1;
                 continue;
             }

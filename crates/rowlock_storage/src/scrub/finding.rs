@@ -51,7 +51,8 @@ pub enum Finding {
         /// Since the last part.
         age: Duration,
     },
-    /// What the reference keeps of a resumable upload, of an object that does not exist (yet).
+    /// What the reference keeps of a resumable upload, of an object that does not exist (yet); or
+    /// what there is of one of our own that no row knows.
     Resumable {
         /// Its name in the store.
         name: String,

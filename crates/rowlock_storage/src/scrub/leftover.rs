@@ -19,12 +19,17 @@ impl Scrub<'_> {
         }
         let waiting = self.waiting(&candidates).await?;
         let pending = self.pending(&candidates).await?;
+        let versions = candidates.iter().filter_map(|candidate| candidate.place().version);
+        let resumable = self.resumable(versions).await?;
         for candidate in candidates {
             let age = self.age(candidate.found.modified);
             let (bucket, place) = (candidate.bucket.as_str(), candidate.place());
             if waiting.contains(&(bucket.to_owned(), place.path())) {
                 self.summary.waiting += 1;
-            } else if age < self.options.min_age || pending.contains(&ledger_name(bucket, &place)) {
+            } else if age < self.options.min_age
+                || pending.contains(&ledger_name(bucket, &place))
+                || place.version.is_some_and(|version| resumable.contains(version))
+            {
                 self.summary.under_way += 1;
             } else if candidate.is_state() || candidate.resumable {
                 let Found { name, size, .. } = candidate.found;
@@ -125,10 +130,17 @@ impl Scrub<'_> {
             return Ok(());
         }
         let age = self.age(found.modified);
-        let ledger = ledger_name(bucket, &Place::of(path, None));
+        let place = Place::of(path, None);
+        let ledger = ledger_name(bucket, &place);
+        // Of an upload aside no more than the version shows.
+        let version = place.version.or_else(|| found.name.rsplit('/').next());
+        let resumable = !self.resumable(version.into_iter()).await?.is_empty();
         if catalog.outbox_has_upload(&id).await? {
             self.summary.waiting += 1;
-        } else if age < self.options.min_age || !catalog.pending_of(&[&ledger]).await?.is_empty() {
+        } else if age < self.options.min_age
+            || resumable
+            || !catalog.pending_of(&[&ledger]).await?.is_empty()
+        {
             self.summary.under_way += 1;
         } else if self.storage.blobs.writes_in_place()
             || self.storage.blobs.exists(&found.name).await?

@@ -7,6 +7,7 @@
 
 mod blobs;
 mod finding;
+mod growing;
 mod leftover;
 mod rows;
 
