@@ -1,9 +1,12 @@
 //! Whether the service can be used, and if not, what its operator has to change.
 
+use crate::codes::Mend;
 use crate::failure::{self, Failure};
+use crate::retry;
 use crate::store::Inner;
 use aws_sdk_s3::primitives::ByteStream;
 use std::fmt;
+use std::time::Duration;
 
 /// What keeps the store from being used. The text names no variable: whoever knows how the store
 /// was configured says which one to look at.
@@ -61,9 +64,57 @@ impl fmt::Display for Problem {
     }
 }
 
+/// How long a look goes on: less than those wait who ask for health.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How often the service is asked, as long as what it answers may pass.
+const LOOKS: u32 = 3;
+
+/// How far a trial write has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Trial {
+    /// To be made.
+    #[default]
+    Due,
+    /// Written, and not deleted yet. It is not written again: in a bucket that keeps versions, each
+    /// would stay.
+    Written,
+    /// Written and deleted: not to be made again until something goes wrong.
+    Done,
+}
+
+/// Looks whether the service can be used; what passes is no problem if it passes soon.
+pub(crate) async fn problem(store: &Inner) -> Option<Problem> {
+    let mut last = Failure::of(failure::TIMEOUT, "no answer in time".to_owned());
+    let looks = async {
+        let mut made = 0;
+        loop {
+            let failure = look(store).await.err()?;
+            made += 1;
+            if !failure.passes() || made == LOOKS {
+                return Some(failure);
+            }
+            let pause = retry::pause(made, failure.is_throttle());
+            last = failure;
+            tokio::time::sleep(pause).await;
+        }
+    };
+    let failure = match tokio::time::timeout(PATIENCE, looks).await {
+        Ok(failure) => failure?,
+        Err(_) => last,
+    };
+    // Who is at a trial just now knows better.
+    if let Ok(mut trial) = store.trial.try_lock()
+        && *trial == Trial::Done
+    {
+        *trial = Trial::Due;
+    }
+    Some(name(failure))
+}
+
 /// Asks for a list of one key: the only request whose errors tell everything. A key that may not
 /// list has to show that it may write.
-pub(crate) async fn problem(store: &Inner) -> Option<Problem> {
+async fn look(store: &Inner) -> Result<(), Failure> {
     let listed = store
         .client
         .list_objects_v2()
@@ -73,28 +124,34 @@ pub(crate) async fn problem(store: &Inner) -> Option<Problem> {
         .send()
         .await;
     let failure = match listed {
-        Ok(_) => return None,
+        Ok(_) => return Ok(()),
         Err(error) => Failure::from(error),
     };
-    if failure.code != "AccessDenied" {
-        return Some(name(failure));
-    }
-    try_to_write(store).await.err().map(name)
+    if failure.mend() == Some(Mend::Rights) { try_to_write(store).await } else { Err(failure) }
 }
 
 async fn try_to_write(store: &Inner) -> Result<(), Failure> {
+    // One at a time.
+    let mut trial = store.trial.lock().await;
     let key = store.layout.probe();
-    let put = store.client.put_object().bucket(store.bucket()).key(&key);
-    put.body(ByteStream::from_static(b"")).send().await?;
-    store.client.delete_object().bucket(store.bucket()).key(&key).send().await?;
+    if *trial == Trial::Due {
+        let put = store.client.put_object().bucket(store.bucket()).key(&key);
+        put.body(ByteStream::from_static(b"")).send().await?;
+        *trial = Trial::Written;
+    }
+    if *trial == Trial::Written {
+        store.client.delete_object().bucket(store.bucket()).key(&key).send().await?;
+        *trial = Trial::Done;
+    }
     Ok(())
 }
 
 fn name(failure: Failure) -> Problem {
+    let mend = failure.mend();
     let Failure { status, code, coded, detail, date, region } = failure;
-    match code.as_str() {
-        failure::UNREACHABLE if is_untrusted(&detail) => Problem::Certificate(detail),
-        failure::UNREACHABLE | failure::TIMEOUT => Problem::Endpoint(detail),
+    match mend {
+        _ if code == failure::UNREACHABLE && is_untrusted(&detail) => Problem::Certificate(detail),
+        _ if matches!(&*code, failure::UNREACHABLE | failure::TIMEOUT) => Problem::Endpoint(detail),
         // The list's answer has a body, and S3's has a code in it; only redirects may lack both.
         _ if code == failure::UNREADABLE || status.is_some() && !coded && region.is_none() => {
             Problem::NotS3(match status {
@@ -102,27 +159,19 @@ fn name(failure: Failure) -> Problem {
                 None => "no answer that makes sense".to_owned(),
             })
         }
-        failure::NO_CREDENTIALS => {
+        Some(Mend::NoAccessKey) => {
             tracing::debug!(detail, "AWS's own chain has no credentials");
             Problem::NoAccessKey
         }
-        "NoSuchBucket" | "NotFound" => Problem::Bucket,
-        "InvalidAccessKeyId" | "ExpiredToken" | "InvalidToken" | "InvalidClientTokenId" => {
-            Problem::AccessKey(code)
-        }
-        "SignatureDoesNotMatch" => Problem::Secret,
-        "AuthorizationHeaderMalformed"
-        | "PermanentRedirect"
-        | "TemporaryRedirect"
-        | "IllegalLocationConstraintException"
-        | "InvalidRegion" => Problem::Region(region),
-        "RequestTimeTooSkewed" => Problem::Clock(date),
-        // Garage says these so.
-        "InvalidRequest" if detail.contains("Date is too") => Problem::Clock(date),
-        "AccessDenied" if detail.contains("No such key") => Problem::AccessKey(code),
-        "AccessDenied" if detail.contains("nvalid signature") => Problem::Secret,
-        "AccessDenied" => Problem::Denied,
-        _ => {
+        Some(Mend::Bucket) => Problem::Bucket,
+        Some(Mend::AccessKey) => Problem::AccessKey(code),
+        Some(Mend::Secret) => Problem::Secret,
+        Some(Mend::Region) => Problem::Region(region),
+        Some(Mend::Clock) => Problem::Clock(date),
+        Some(Mend::Rights) => Problem::Denied,
+        // What lists is the bucket.
+        None if code == "NotFound" => Problem::Bucket,
+        Some(Mend::Account) | None => {
             let status = status.map(|status| format!(", status {status}")).unwrap_or_default();
             Problem::Other(format!("{code}{status}"))
         }

@@ -1,5 +1,6 @@
 //! What the service, or the way to it, answered instead of success.
 
+use crate::codes::{self, Mend};
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use rowlock_blobs::Error;
@@ -59,19 +60,6 @@ const FULL: &[&str] = &["XMinioStorageFull", "StorageFull", "QuotaExceeded", "En
 /// Codes of a store that does not take a name: some allow no empty segments, or only short ones.
 const NAMES: &[&str] = &["XMinioInvalidObjectName", "KeyTooLongError", "InvalidObjectName"];
 
-/// Codes that are the operator's to mend: to clients the store is not available.
-const OPERATORS: &[&str] = &[
-    NO_CREDENTIALS,
-    "NoSuchBucket",
-    "AccessDenied",
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "ExpiredToken",
-    "RequestTimeTooSkewed",
-    "AuthorizationHeaderMalformed",
-    "PermanentRedirect",
-];
-
 impl Failure {
     /// A failure in our own words.
     pub(crate) fn of(code: &str, detail: String) -> Self {
@@ -91,6 +79,12 @@ impl Failure {
     pub(crate) fn passes(&self) -> bool {
         PASSING.contains(&self.code.as_str())
             || self.status.is_some_and(|s| matches!(s, 408 | 429 | 500 | 502 | 503 | 504))
+    }
+
+    /// What the operator has to mend before the same request may succeed. To clients the store is
+    /// not available then.
+    pub(crate) fn mend(&self) -> Option<Mend> {
+        codes::operators(&self.code, &self.detail)
     }
 
     /// Whether the service has too much to do.
@@ -161,7 +155,7 @@ impl Failure {
         }
         tracing::debug!(doing, code = %self.code, detail = %self.detail, "the store refused");
         let strange = self.status == Some(404) && !self.coded;
-        if strange || self.passes() || OPERATORS.contains(&self.code.as_str()) {
+        if strange || self.passes() || self.mend().is_some() {
             self.unavailable(doing)
         } else {
             Error::Io { doing, source: io::Error::other(self.why()) }

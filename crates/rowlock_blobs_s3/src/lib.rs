@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! <root bucket>/<tenant>/<bucket>/<key…>/<version>                  a blob
+//! <root bucket>/.rowlock/check/<tenant>                             a trial write, for a moment
 //! <root bucket>/.rowlock/growing/<tenant>/<version>/<random>         what of a growing blob fills no part
 //! <root bucket>/.rowlock/long/<tenant>/<sha256>/<version or null>   keys that would pass 1024 bytes
 //! ```
@@ -15,6 +16,7 @@
 
 mod budget;
 mod check;
+mod codes;
 mod copy;
 mod delete;
 mod encode;

@@ -1,4 +1,5 @@
 use crate::budget::Budget;
+use crate::check::Trial;
 use crate::failure::Failure;
 use crate::layout::Layout;
 use crate::part::{PartWriter, Place, Staged};
@@ -29,7 +30,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 /// The smallest part that services take, other than as the last (S3 user guide, "Multipart
 /// upload limits").
@@ -63,6 +64,8 @@ pub(crate) struct Inner {
     plain: AtomicBool,
     /// Found out once: the service knows no deletions of many keys at once.
     single: AtomicBool,
+    /// What has been shown of a key that may not list.
+    pub(crate) trial: Mutex<Trial>,
     /// The service's tag of the last parts that were joined was the one foretold.
     foretold: AtomicBool,
 }
@@ -107,13 +110,14 @@ impl S3Store {
             streams: Arc::new(Semaphore::new(streams(settings.max_sockets))),
             plain: AtomicBool::new(settings.request_checksums == Checksums::WhenRequired),
             single: AtomicBool::new(false),
+            trial: Mutex::default(),
             foretold: AtomicBool::new(false),
             settings,
         })))
     }
 
     /// What keeps the store from being used, found out by asking the service; `None` when it can
-    /// be used. Takes no longer than the time limits.
+    /// be used. Takes no longer than eight seconds.
     pub async fn problem(&self) -> Option<crate::Problem> {
         check::problem(&self.0).await
     }

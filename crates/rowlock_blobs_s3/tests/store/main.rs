@@ -8,6 +8,7 @@ mod faults;
 mod growing;
 mod joining;
 mod listing;
+mod looks;
 mod proxy;
 mod servers;
 mod slow;

@@ -1,0 +1,83 @@
+//! What the service's refusals mean that only the operator can mend.
+
+use crate::failure::NO_CREDENTIALS;
+
+/// What the operator has to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mend {
+    Bucket,
+    /// There is no access key.
+    NoAccessKey,
+    /// The access key is unknown or has expired.
+    AccessKey,
+    Secret,
+    Region,
+    Clock,
+    /// The key's rights.
+    Rights,
+    /// The account, or what the bucket is set to do with objects.
+    Account,
+}
+
+/// By code (S3 API reference, "Error responses", "List of error codes"; STS's
+/// `InvalidClientTokenId`).
+const CODES: &[(&str, Mend)] = &[
+    (NO_CREDENTIALS, Mend::NoAccessKey),
+    ("NoSuchBucket", Mend::Bucket),
+    ("InvalidAccessKeyId", Mend::AccessKey),
+    ("InvalidClientTokenId", Mend::AccessKey),
+    ("InvalidToken", Mend::AccessKey),
+    ("ExpiredToken", Mend::AccessKey),
+    ("TokenRefreshRequired", Mend::AccessKey),
+    ("SignatureDoesNotMatch", Mend::Secret),
+    ("AuthorizationHeaderMalformed", Mend::Region),
+    ("PermanentRedirect", Mend::Region),
+    ("TemporaryRedirect", Mend::Region),
+    ("IllegalLocationConstraintException", Mend::Region),
+    ("InvalidRegion", Mend::Region),
+    ("RequestTimeTooSkewed", Mend::Clock),
+    ("AccessDenied", Mend::Rights),
+    ("AccountProblem", Mend::Account),
+    ("AllAccessDisabled", Mend::Account),
+    ("InvalidPayer", Mend::Account),
+    ("InvalidSecurity", Mend::Account),
+    ("NotSignedUp", Mend::Account),
+    // A rule of the bucket's has put the object into an archive.
+    ("InvalidObjectState", Mend::Account),
+];
+
+/// What the operator has to look at after a refusal with this code and message; `None` where it is
+/// not the operator's to mend.
+pub(crate) fn operators(code: &str, message: &str) -> Option<Mend> {
+    // Garage says these so.
+    match code {
+        "InvalidRequest" if message.contains("Date is too") => return Some(Mend::Clock),
+        "AccessDenied" if message.contains("No such key") => return Some(Mend::AccessKey),
+        "AccessDenied" if message.contains("nvalid signature") => return Some(Mend::Secret),
+        _ => {}
+    }
+    CODES.iter().find(|(known, _)| *known == code).map(|(_, mend)| *mend)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Failure;
+    use rowlock_blobs::Error;
+
+    fn told_to_clients(code: &str, message: &str) -> Error {
+        let failure = Failure::of(code, message.to_owned());
+        Failure { status: Some(400), coded: true, ..failure }.error("reading")
+    }
+
+    #[test]
+    fn what_the_operator_can_mend_is_a_store_that_is_not_available() {
+        let garages = [("InvalidRequest", "Bad request: Date is too old"), ("AccessDenied", "x")];
+        for (code, message) in CODES.iter().map(|(code, _)| (*code, "x")).chain(garages) {
+            let told = told_to_clients(code, message);
+            assert!(matches!(told, Error::Unavailable { .. }), "{code}: {told:?}");
+        }
+        let told = told_to_clients("InvalidRequest", "something of ours");
+        assert!(matches!(told, Error::Io { .. }), "{told:?}");
+    }
+}
