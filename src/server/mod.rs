@@ -65,9 +65,6 @@ async fn run(
     if let (Blobs::File(files), Some(most)) = (&blobs, open_blobs) {
         files.limit_open_files(most);
     }
-    if let Some(problem) = blobs.problem().await {
-        tracing::error!("{problem}");
-    }
     let storage = Storage::new(database.catalog.clone(), blobs.store(), domain(config))
         .in_process(database.presence.process());
     let (stop, stopped) = watch::channel(false);
@@ -78,10 +75,8 @@ async fn run(
     };
 
     let fit = FitCheck::new(storage.clone(), config);
-    let misfit = fit.problem().await;
-    if fit.fits().await {
-        remember(config);
-    }
+    let look = look(blobs.clone(), fit.clone(), config.clone());
+    let beside = matches!(blobs, Blobs::S3(..));
     let health = Health::new(storage.clone(), blobs, fit);
     let app = http::app(config, &storage, authenticator, health)?;
     let addresses = listeners.addresses().to_vec();
@@ -90,12 +85,18 @@ async fn run(
     }
     tracing::info!(?addresses, "[Server] Started Successfully");
     // Last, where they are seen.
-    for sentence in config.alarms.iter().chain(&misfit) {
+    for sentence in &config.alarms {
         tracing::error!("{sentence}");
+    }
+    let mut looking = tokio::spawn(look);
+    // A service that says nothing takes its time over that, and so may one that is far away.
+    if !beside {
+        let _ = (&mut looking).await;
     }
     let giving_back = tokio::spawn(memory::give_back());
     rowlock_http::server::run(listeners, http::settings(config), app, signals.told()).await;
 
+    looking.abort();
     giving_back.abort();
     stop.send_replace(true);
     let _ = worker.await;
@@ -103,6 +104,19 @@ async fn run(
         let _ = sweeper.await;
     }
     Ok(())
+}
+
+/// Looks at the store, and says what is wrong.
+async fn look(blobs: Blobs, fit: FitCheck, config: Config) {
+    if let Some(problem) = blobs.problem().await {
+        tracing::error!("{problem}");
+    }
+    if let Some(misfit) = fit.problem().await {
+        tracing::error!("{misfit}");
+    }
+    if fit.fits().await {
+        remember(&config);
+    }
 }
 
 /// The domain's settings.
