@@ -4,11 +4,12 @@
 use crate::empty::Emptied;
 use crate::place::Place;
 use crate::{Error, Storage};
-use rowlock_blobs::{BlobKey, MultipartBlob};
+use rowlock_blobs::{BlobKey, Error as BlobError, MultipartBlob};
 use rowlock_catalog::{OutboxKind, OutboxRow};
 use rowlock_types::{BucketName, KeyRules, ObjectKey, UploadId, Version};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How many rows are claimed at once, and for how long.
@@ -18,6 +19,10 @@ const LEASE: Duration = Duration::from_secs(60);
 /// The longest pause between two looks: other servers and the reference write rows too.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long the work under way, and what is due then, goes on once the server stops. Whoever stops it
+/// kills it after ten seconds (`docker stop`), and the database has to be stopped as well.
+const LAST_WORK: Duration = Duration::from_secs(4);
+
 /// Blobs of failed writes that wait for their deletion; beyond it they are left to a scrub.
 const MAX_DISCARDS: usize = 100_000;
 
@@ -25,12 +30,16 @@ const MAX_DISCARDS: usize = 100_000;
 #[derive(Debug, Default)]
 pub(crate) struct Discards(parking_lot::Mutex<VecDeque<(Instant, BlobKey)>>);
 
+const STORE_AWAY: &str = "the blob store is not available";
+
 /// What became of one piece of work.
 enum Done {
     /// It is finished, or was none.
     Yes,
     /// It has to be tried again.
     Later(&'static str),
+    /// It has to be tried again, and so has all else: the blob store or the database is away.
+    Away(&'static str),
 }
 
 /// What is known of the blob that a row named.
@@ -56,13 +65,27 @@ impl Storage {
         self.wake.notify_one();
     }
 
-    /// Works until `shutdown` is done. One per process; any number of processes share the work.
+    /// Works until `shutdown` is done, and a few seconds longer at most. One per process; any number
+    /// of processes share the work.
     pub async fn run_worker(self, shutdown: impl Future<Output = ()>) {
-        tokio::pin!(shutdown);
+        let stopping = AtomicBool::new(false);
+        let told = async {
+            shutdown.await;
+            stopping.store(true, Ordering::Relaxed);
+            self.wake.notify_one();
+            tokio::time::sleep(LAST_WORK).await;
+        };
+        tokio::select! {
+            () = self.work(&stopping) => {}
+            () = told => tracing::warn!("some deletions are left to the next server"),
+        }
+    }
+
+    async fn work(&self, stopping: &AtomicBool) {
         let mut tidied = Instant::now();
         self.adopt().await;
-        loop {
-            let pause = match self.work_once().await {
+        while !stopping.load(Ordering::Relaxed) {
+            let pause = match self.work_once(stopping).await {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::warn!(%error, "the outbox is not reachable");
@@ -74,15 +97,12 @@ impl Storage {
                 self.tidy().await;
             }
             tokio::select! {
-                () = &mut shutdown => {
-                    // They are written down nowhere else.
-                    self.work_discards().await;
-                    return;
-                }
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
+        // Of files they are written down nowhere else.
+        self.work_discards().await;
     }
 
     async fn adopt(&self) {
@@ -118,9 +138,9 @@ impl Storage {
     }
 
     /// Does all that is due; how long to pause then.
-    async fn work_once(&self) -> Result<Duration, Error> {
+    async fn work_once(&self, stopping: &AtomicBool) -> Result<Duration, Error> {
         self.work_discards().await;
-        loop {
+        while !stopping.load(Ordering::Relaxed) {
             let rows = self.catalog.claim_outbox(BATCH, LEASE).await?;
             if rows.is_empty() {
                 break;
@@ -134,23 +154,46 @@ impl Storage {
 
     async fn work_discards(&self) {
         let now = Instant::now();
-        let due: Vec<BlobKey> = {
+        let mut due: VecDeque<BlobKey> = {
             let mut waiting = self.discards.0.lock();
             let (due, later): (VecDeque<_>, VecDeque<_>) =
                 waiting.drain(..).partition(|(at, _)| *at <= now);
             *waiting = later;
             due.into_iter().map(|(_, blob)| blob).collect()
         };
-        for blob in due {
-            let row = (blob.key.as_str().to_owned(), blob.version.map(|v| v.to_string()));
-            match self.delete_unless_alive(&blob.bucket, &[row]).await.as_deref() {
-                Ok([Done::Yes]) => {
-                    if let Err(error) = self.forget_write(&blob).await {
-                        tracing::warn!(%error, "what a failed write left could not be removed");
-                        self.discard_again(blob);
-                    }
+        while let Some(blob) = due.pop_front() {
+            match self.work_discard(&blob).await {
+                Done::Yes => {}
+                Done::Later(_) => self.discard_again(blob),
+                Done::Away(_) => {
+                    // The others would wait as long each. They come first the next time: one blob
+                    // must not keep all of them.
+                    due.push_back(blob);
+                    due.drain(..).for_each(|blob| self.discard_again(blob));
                 }
-                _ => self.discard_again(blob),
+            }
+        }
+    }
+
+    async fn work_discard(&self, blob: &BlobKey) -> Done {
+        let row = (blob.key.as_str().to_owned(), blob.version.map(|v| v.to_string()));
+        match self.delete_unless_alive(&blob.bucket, &[row]).await {
+            Ok(mut outcomes) => match outcomes.pop() {
+                Some(Done::Yes) => {}
+                Some(other) => return other,
+                None => return Done::Later("nothing was done"),
+            },
+            Err(_) => return Done::Away("the database failed"),
+        }
+        match self.forget_write(blob).await {
+            Ok(()) => Done::Yes,
+            Err(error) => {
+                tracing::warn!(%error, "what a failed write left could not be removed");
+                match error {
+                    Error::Catalog(_) => Done::Away("the database failed"),
+                    Error::StorageUnavailable(_) => Done::Away(STORE_AWAY),
+                    _ => Done::Later("the blob store failed"),
+                }
             }
         }
     }
@@ -167,6 +210,7 @@ impl Storage {
         let mut failed: Vec<(i64, i32, &'static str)> = Vec::new();
         let mut buckets = Vec::new();
         let mut blobs: BTreeMap<(String, String), Vec<OutboxRow>> = BTreeMap::new();
+        let mut away = None;
         for row in rows {
             match &row.kind {
                 OutboxKind::DeleteBlob => {
@@ -176,9 +220,18 @@ impl Storage {
                 }
                 OutboxKind::EmptyBucket(_) => buckets.push(row),
                 OutboxKind::RemoveMultipart { upload_id } => {
-                    match self.remove_multipart(&row, upload_id).await {
+                    let done = match away {
+                        // One after the other would wait for the same answer.
+                        Some(why) => Done::Away(why),
+                        None => self.remove_multipart(&row, upload_id).await,
+                    };
+                    match done {
                         Done::Yes => finished.push(row.id),
                         Done::Later(why) => failed.push((row.id, row.attempts, why)),
+                        Done::Away(why) => {
+                            away = Some(why);
+                            failed.push((row.id, row.attempts, why));
+                        }
                     }
                 }
             }
@@ -199,7 +252,7 @@ impl Storage {
         for ((id, attempts), done) in proved.into_iter().zip(self.delete_proved(proofs).await) {
             match done {
                 Done::Yes => finished.push(id),
-                Done::Later(why) => failed.push((id, attempts, why)),
+                Done::Later(why) | Done::Away(why) => failed.push((id, attempts, why)),
             }
         }
         if !finished.is_empty() {
@@ -287,6 +340,7 @@ impl Storage {
                 Proof::Missing => Done::Later("absence is not proved"),
                 Proof::Gone(_) => match answers.next() {
                     Some(Ok(())) => Done::Yes,
+                    Some(Err(BlobError::Unavailable { .. })) => Done::Away(STORE_AWAY),
                     _ => Done::Later("the blob store failed"),
                 },
             })
@@ -313,7 +367,10 @@ impl Storage {
         let upload = MultipartBlob { upload_id, blob };
         if let Err(error) = self.blobs.remove_multipart(&upload).await {
             tracing::warn!(%error, "parts could not be removed");
-            return Done::Later("the blob store failed");
+            return match error {
+                BlobError::Unavailable { .. } => Done::Away(STORE_AWAY),
+                _ => Done::Later("the blob store failed"),
+            };
         }
         let named = [(row.name.clone(), row.version.clone())];
         match self.delete_unless_alive(&upload.blob.bucket, &named).await {

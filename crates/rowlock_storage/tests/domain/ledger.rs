@@ -258,6 +258,44 @@ async fn what_dead_processes_left_goes_and_nothing_else() {
     assert_eq!(rig.get(&service(), &bucket, "kept").await.unwrap(), b"kept");
 }
 
+/// Nine writes whose commits were refused.
+async fn refused(rig: &Rig) {
+    let bucket = rig.bucket("b").await;
+    rig.sql(
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $f$
+           BEGIN RAISE EXCEPTION 'no'; END $f$;
+         CREATE TRIGGER refuse BEFORE INSERT ON storage.objects
+           FOR EACH ROW EXECUTE FUNCTION public.refuse();",
+    )
+    .await;
+    for _ in 0..9 {
+        rig.put(&service(), &bucket, "left", b"x").await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_asked_about_one_of_many() {
+    let (rig, hooks) = rig().await;
+    refused(&rig).await;
+    *hooks.away.lock() = true;
+    // Told to stop before it begins: it looks at what is due once.
+    rig.storage.clone().run_worker(async {}).await;
+    assert_eq!(hooks.deletes.lock().len(), 1);
+    assert_eq!(notes(&rig).await.len(), 9, "for the next process");
+}
+
+#[tokio::test]
+async fn a_store_that_hangs_does_not_keep_a_server_from_stopping() {
+    let (rig, hooks) = rig().await;
+    refused(&rig).await;
+    let hanging = hooks.hold_deletes.write().await;
+    let work = rig.storage.clone().run_worker(async {});
+    tokio::time::timeout(Duration::from_secs(20), work).await.expect("it hangs too");
+    drop(hanging);
+    assert_eq!(hooks.deletes.lock().len(), 1);
+    assert_eq!(notes(&rig).await.len(), 9, "for the next process");
+}
+
 #[tokio::test]
 async fn a_body_that_is_refused_leaves_no_row() {
     let (rig, _) = rig().await;

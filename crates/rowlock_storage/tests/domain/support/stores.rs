@@ -27,6 +27,8 @@ pub(crate) struct Hooks {
     pub(crate) unfinished: Mutex<Vec<BlobKey>>,
     /// Deletions fail while this is set.
     pub(crate) fail_deletes: Mutex<bool>,
+    /// The store is away while this is set: deletions fail as they do then.
+    pub(crate) away: Mutex<bool>,
     /// Deletions wait while a test holds this.
     pub(crate) hold_deletes: tokio::sync::RwLock<()>,
     /// How many blobs were asked to be deleted.
@@ -130,6 +132,10 @@ impl BlobStore for Hooked {
         drop(self.hooks.hold_deletes.read().await);
         if *self.hooks.fail_deletes.lock() {
             return blobs.iter().map(|_| Err(Error::Full)).collect();
+        }
+        if *self.hooks.away.lock() {
+            let away = |_| Err(Error::Unavailable { doing: "deleting", why: "away".into() });
+            return blobs.iter().map(away).collect();
         }
         self.inner.delete(blobs).await
     }
