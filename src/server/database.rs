@@ -148,7 +148,7 @@ impl Way<'_> {
         let behind_pooler = is_behind_pooler(&direct).await?;
         let own_schema = self.prepare(if behind_pooler { &plain } else { &direct }).await?;
         let presence = if self.shows_itself && !behind_pooler {
-            Presence::hold(connect(direct.clone())).await?
+            Presence::hold(listen(direct.clone())).await?
         } else {
             Presence::without_lock()
         };

@@ -67,6 +67,7 @@ async fn run(
     }
     let storage = Storage::new(database.catalog.clone(), blobs.store(), domain(config))
         .in_process(database.presence.process());
+    storage.hear(database.presence.asked());
     let (stop, stopped) = watch::channel(false);
     let worker = tokio::spawn(storage.clone().run_worker(until(stopped.clone())));
     let sweeper = match &blobs {
@@ -127,6 +128,7 @@ fn domain(config: &Config) -> Settings {
         key_rules: if config.uploads.strict_keys { KeyRules::Strict } else { KeyRules::Utf8 },
         blob_grace: config.objects.blob_grace,
         multipart_expiry: config.objects.multipart_expiry,
+        resumable_expiry: Duration::from_secs(60 * 60),
         encryption_key: config.uploads.encryption_key.clone(),
     }
 }

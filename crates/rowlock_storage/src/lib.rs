@@ -26,6 +26,7 @@ mod place;
 mod read;
 mod receive;
 mod remove;
+mod resumable;
 mod right;
 mod scrub;
 mod search;
@@ -58,6 +59,7 @@ pub use multipart::{
 pub use open::{Access, OpenedObject};
 pub use read::{FOLDER_PLACEHOLDER, Object};
 pub use receive::{Expected, TrailerChecks, UploadStream};
+pub use resumable::{Append, InvalidResumableId, NewResumable, Resumable, ResumableId};
 pub use right::MissingRight;
 pub use rowlock_blobs::{BlobBody, Error as BlobError};
 pub use rowlock_catalog::{BucketChanges, BucketDetails, BucketFilter, BucketOrder};
@@ -83,6 +85,7 @@ pub struct Storage {
     settings: Arc<Settings>,
     wake: Arc<tokio::sync::Notify>,
     discards: Arc<worker::Discards>,
+    resumables: Arc<resumable::Registry>,
     process: uuid::Uuid,
 }
 
@@ -95,6 +98,7 @@ impl Storage {
             settings: Arc::new(settings),
             wake: Arc::default(),
             discards: Arc::default(),
+            resumables: Arc::default(),
             process: uuid::Uuid::new_v4(),
         }
     }

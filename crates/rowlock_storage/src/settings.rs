@@ -17,6 +17,8 @@ pub struct Settings {
     /// After how long without a new part a multipart upload is aborted
     /// (`ROWLOCK_MULTIPART_EXPIRY`).
     pub multipart_expiry: Duration,
+    /// After how long without progress a resumable upload is given up (`TUS_URL_EXPIRY_MS`).
+    pub resumable_expiry: Duration,
     /// The key that the reference seals the progress of multipart uploads with
     /// (`AUTH_ENCRYPTION_KEY`).
     pub encryption_key: String,
@@ -29,6 +31,7 @@ impl std::fmt::Debug for Settings {
             .field("key_rules", &self.key_rules)
             .field("blob_grace", &self.blob_grace)
             .field("multipart_expiry", &self.multipart_expiry)
+            .field("resumable_expiry", &self.resumable_expiry)
             .finish_non_exhaustive()
     }
 }

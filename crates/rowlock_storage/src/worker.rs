@@ -84,6 +84,7 @@ impl Storage {
     async fn work(&self, stopping: &AtomicBool) {
         let mut tidied = Instant::now();
         self.adopt().await;
+        self.expire().await;
         while !stopping.load(Ordering::Relaxed) {
             let pause = match self.work_once(stopping).await {
                 Ok(pause) => pause,
@@ -111,9 +112,16 @@ impl Storage {
         }
     }
 
+    async fn expire(&self) {
+        if let Err(error) = self.give_up_expired(BATCH).await {
+            tracing::warn!(%error, "expired resumable uploads could not be given up");
+        }
+    }
+
     async fn tidy(&self) {
         self.catalog.close_idle();
         self.adopt().await;
+        self.expire().await;
         if let Err(error) = self.catalog.refresh_forbidden_roles().await {
             tracing::warn!(%error, "roles could not be read");
         }
@@ -139,6 +147,7 @@ impl Storage {
 
     /// Does all that is due; how long to pause then.
     async fn work_once(&self, stopping: &AtomicBool) -> Result<Duration, Error> {
+        self.end_lapsed_turns().await;
         self.work_discards().await;
         while !stopping.load(Ordering::Relaxed) {
             let rows = self.catalog.claim_outbox(BATCH, LEASE).await?;

@@ -14,6 +14,8 @@ mod plans;
 mod policies;
 mod rest_lists;
 mod rest_objects;
+mod resumable;
+mod resumable_races;
 mod scrub;
 mod support;
 mod wire;

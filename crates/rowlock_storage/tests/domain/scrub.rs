@@ -1,10 +1,11 @@
 //! The comparison of rows and files: silent where all is well, exact where it is not.
 
+use crate::resumable::{append, begin};
 use crate::support::{Plan, Rig, body, key, new_object, service};
 use rowlock_blobs::file::Separator;
 use rowlock_blobs::{BlobAttributes, BlobKey};
 use rowlock_catalog::testing::World;
-use rowlock_storage::{Expected, Finding, ScrubError, ScrubOptions, ScrubSummary};
+use rowlock_storage::{Expected, Finding, ResumableId, ScrubError, ScrubOptions, ScrubSummary};
 use rowlock_types::{BucketName, Version};
 use std::collections::BTreeSet;
 use std::fs;
@@ -282,6 +283,47 @@ async fn what_an_upload_is_about_to_commit_stays_however_old_it_looks() {
     rig.admin.execute("DELETE FROM storage.s3_multipart_uploads", &[]).await.unwrap();
     let (summary, _) = try_scrub(&rig, quarantine).await.unwrap();
     assert_eq!((summary.quarantined, summary.under_way), (2, 0));
+}
+
+#[tokio::test]
+async fn what_a_client_may_go_on_with_stays_however_old_it_is() {
+    let rig = Rig::new().await;
+    let bucket = fill(&rig).await;
+    // Half of one; and two that were finished by a process that died before the commit.
+    let mut left = Vec::new();
+    for (name, finished) in [("half", false), ("whole", true), (&"z".repeat(300), true)] {
+        let id = begin(&rig, &bucket, name, 10).await;
+        append(&rig, &service(), &id, 0, b"12345").await.unwrap();
+        let ResumableId { bucket, key, version } = id;
+        let blob = BlobKey { bucket, key, version: Some(version) };
+        let mut place = format!("stub/.rowlock/growing/ten/{version}");
+        if finished {
+            let table = rig.own_table("resumable");
+            let growth = format!("SELECT growth::text FROM {table} WHERE version = '{version}'");
+            let growth = serde_json::from_str(&rig.text(&growth).await).unwrap();
+            let attributes = BlobAttributes::default();
+            rig.blobs.finish_growing(&blob, &growth, &attributes).await.unwrap();
+            let names = rig.blobs.names(&blob);
+            place = names.into_iter().find(|name| rig.root().join(name).exists()).unwrap();
+        }
+        age(&rig, &place, 2);
+        left.push(place);
+    }
+    let before = rig.files();
+    let quarantine = ScrubOptions { quarantine: true, ..NOW };
+    let (summary, findings) = try_scrub(&rig, quarantine).await.unwrap();
+    assert_eq!((shown(&findings), summary.under_way), (BTreeSet::new(), 3));
+    assert_eq!(rig.files(), before);
+
+    // A database that is older than the files.
+    rig.sql(&format!("DELETE FROM {}", rig.own_table("resumable"))).await;
+    let patient = ScrubOptions { min_age: Duration::from_secs(3 * 24 * 3600), ..quarantine };
+    let (summary, findings) = try_scrub(&rig, patient).await.unwrap();
+    assert_eq!((shown(&findings), summary.under_way), (BTreeSet::new(), 3));
+    let (summary, findings) = try_scrub(&rig, quarantine).await.unwrap();
+    assert_eq!((summary.quarantined, summary.under_way), (2, 0));
+    assert!(shown(&findings).contains(&format!("resumable {}", left[0])), "{findings:?}");
+    assert!(rig.root().join(&left[0]).exists() && !rig.root().join(&left[1]).exists());
 }
 
 #[tokio::test]

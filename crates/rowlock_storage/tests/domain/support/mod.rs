@@ -13,7 +13,7 @@ use rowlock_catalog::schema::{SchemaSettings, prepare};
 use rowlock_catalog::testing::{TestDatabase, TestServer, World};
 use rowlock_catalog::{
     Catalog, CatalogSettings, Connect, ConnectListening, Error as CatalogError, LaneSettings,
-    OwnSchema,
+    OwnSchema, Presence,
 };
 use rowlock_storage::{
     BodyError, Context, Error, Expected, NewObject, Settings, Storage, UploadStream, Uploaded,
@@ -55,6 +55,7 @@ pub(crate) struct Plan {
     pub(crate) lanes: usize,
     pub(crate) statement_timeout: Duration,
     pub(crate) server: Option<&'static TestServer>,
+    pub(crate) resumable_expiry: Duration,
 }
 
 impl Default for Plan {
@@ -72,6 +73,7 @@ impl Default for Plan {
             lanes: 2,
             statement_timeout: Duration::from_secs(30),
             server: None,
+            resumable_expiry: Duration::from_secs(3600),
         }
     }
 }
@@ -80,6 +82,7 @@ pub(crate) struct Rig {
     pub(crate) db: TestDatabase,
     pub(crate) catalog: Catalog,
     pub(crate) storage: Storage,
+    settings: Settings,
     pub(crate) blobs: Arc<dyn BlobStore>,
     /// A superuser's connection.
     pub(crate) admin: Client,
@@ -144,20 +147,30 @@ impl Rig {
         })
         .unwrap();
         catalog.refresh_forbidden_roles().await.unwrap();
-        let storage = Storage::new(
-            catalog.clone(),
-            Arc::clone(&blobs),
-            Settings {
-                max_object_bytes: plan.max_object_bytes,
-                max_single_upload_bytes: None,
-                key_rules: KeyRules::Utf8,
-                blob_grace: plan.grace,
-                multipart_expiry: Duration::from_secs(86_400),
-                encryption_key: "secret".into(),
-            },
-        );
+        let settings = Settings {
+            max_object_bytes: plan.max_object_bytes,
+            max_single_upload_bytes: None,
+            key_rules: KeyRules::Utf8,
+            blob_grace: plan.grace,
+            multipart_expiry: Duration::from_secs(86_400),
+            resumable_expiry: plan.resumable_expiry,
+            encryption_key: "secret".into(),
+        };
+        let storage = Storage::new(catalog.clone(), Arc::clone(&blobs), settings.clone());
         let admin = db.connect(db.superuser()).await;
-        Self { db, catalog, storage, blobs, admin, own, proxy, root }
+        Self { db, catalog, storage, settings, blobs, admin, own, proxy, root }
+    }
+
+    /// Another server over the same rows and blobs, which shows that it lives and hears the others
+    /// as long as its presence is kept.
+    pub(crate) async fn server(&self) -> (Storage, Presence) {
+        let presence = Presence::hold(listen(&self.db.url("supabase_storage_admin"))).await;
+        let presence = presence.unwrap();
+        let (catalog, blobs) = (self.catalog.clone(), Arc::clone(&self.blobs));
+        let storage =
+            Storage::new(catalog, blobs, self.settings.clone()).in_process(presence.process());
+        storage.hear(presence.asked());
+        (storage, presence)
     }
 
     /// Runs SQL as a superuser.
@@ -355,9 +368,6 @@ pub(crate) fn connect(url: &str) -> Connect {
     })
 }
 
-pub(crate) fn context(caller: Caller) -> Context {
-    Context {
-        caller: Arc::new(caller),
 pub(crate) fn listen(url: &str) -> ConnectListening {
     let connector = connector(url, "presence");
     Arc::new(move || {
@@ -369,6 +379,9 @@ pub(crate) fn listen(url: &str) -> ConnectListening {
     })
 }
 
+pub(crate) fn context(caller: Caller) -> Context {
+    Context {
+        caller: Arc::new(caller),
         request: Arc::new(RequestInfo {
             method: "PUT".into(),
             path: "/s3/test".into(),
