@@ -95,7 +95,10 @@ async fn run(
         let _ = (&mut looking).await;
     }
     let giving_back = tokio::spawn(memory::give_back());
-    rowlock_http::server::run(listeners, http::settings(config), app, signals.told()).await;
+    let told = told(signals, storage.clone());
+    rowlock_http::server::run(listeners, http::settings(config), app, told).await;
+    // Connections that were cut off have left something to record.
+    storage.release_resumables().await;
 
     looking.abort();
     giving_back.abort();
@@ -105,6 +108,13 @@ async fn run(
         let _ = sweeper.await;
     }
     Ok(())
+}
+
+/// Resolves once the server is told to stop. Resumable uploads end at once, with all that has come,
+/// so that clients go on elsewhere, or here after a restart.
+async fn told(signals: Signals, storage: Storage) {
+    signals.told().await;
+    tokio::spawn(async move { storage.release_resumables().await });
 }
 
 /// Looks at the store, and says what is wrong.
