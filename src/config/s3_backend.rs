@@ -63,8 +63,8 @@ const QUEUE_SIZE: Variable = Variable::new(
 .default("2");
 const BUFFER: Variable = Variable::new(
     "ROWLOCK_S3_BUFFER",
-    "The bytes that all uploads together hold in memory so that they can be sent again; what finds \
-     no room is passed through.",
+    "The bytes that all uploads together hold in memory so that they can be sent again, at least \
+     one part's; what finds no room is passed through.",
 )
 .default("67108864");
 const MAX_SOCKETS: Variable =
@@ -178,6 +178,7 @@ impl S3BackendSettings {
             usize::try_from(number).unwrap_or(usize::MAX)
         };
         let timeout = source.number(&CLIENT_TIMEOUT).filter(|millis| *millis > 0);
+        let part_size = source.bytes(&PART_SIZE).unwrap_or(16 << 20).max(MIN_PART);
         Ok(Self {
             endpoint: endpoint(source)?,
             force_path_style: source.flag(&FORCE_PATH_STYLE, false)?,
@@ -185,17 +186,27 @@ impl S3BackendSettings {
             key: key(source),
             request_checksums: checksums(source, &REQUEST_CHECKSUMS, Checksums::WhenSupported)?,
             response_checksums: checksums(source, &RESPONSE_CHECKSUMS, Checksums::WhenRequired)?,
-            part_size: source.bytes(&PART_SIZE).unwrap_or(16 << 20).max(MIN_PART),
+            part_size,
             queue_size: count(&QUEUE_SIZE, 2),
-            buffer: source
-                .bytes(&BUFFER)
-                .filter(|bytes| *bytes > 0)
-                .map_or(64 << 20, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            buffer: usize::try_from(buffer(source, part_size)).unwrap_or(usize::MAX),
             max_sockets: count(&MAX_SOCKETS, 200),
             timeout: timeout.map(Duration::from_millis),
             names,
         })
     }
+}
+
+/// The memory for uploads. Without room for one part, bodies that do not say their length could never
+/// be sent.
+fn buffer(source: &Source, part_size: u64) -> u64 {
+    let bytes = source.bytes(&BUFFER).filter(|bytes| *bytes > 0).unwrap_or(64 << 20);
+    if bytes < part_size {
+        source.warn(format!(
+            "{} is {bytes}, less than one part ({}): {part_size} bytes are used",
+            BUFFER.name, PART_SIZE.name
+        ));
+    }
+    bytes.max(part_size)
 }
 
 /// The endpoint with its scheme. A path would be part of every key's URL: services have none.
@@ -387,12 +398,27 @@ mod tests {
             ("STORAGE_S3_UPLOAD_QUEUE_SIZE", "5"),
             ("GLOBAL_S3_MAX_SOCKETS", "7"),
             ("STORAGE_S3_CLIENT_TIMEOUT", "1500"),
-            ("ROWLOCK_S3_BUFFER", "1000000"),
+            ("ROWLOCK_S3_BUFFER", "6000000"),
         ]);
         assert_eq!((set.part_size, set.queue_size, set.max_sockets), (MIN_PART, 5, 7));
-        assert_eq!((set.buffer, set.timeout), (1_000_000, Some(Duration::from_millis(1500))));
+        assert_eq!((set.buffer, set.timeout), (6_000_000, Some(Duration::from_millis(1500))));
         assert_eq!(good(&[("REGION", ""), ("AWS_DEFAULT_REGION", "x")]).region, "x");
         assert_eq!(good(&[("REGION", "")]).region, "us-east-1");
+    }
+
+    #[test]
+    fn there_is_memory_for_one_part_at_least() {
+        for (more, wanted) in [
+            (&[("ROWLOCK_S3_BUFFER", "1")][..], 16 << 20),
+            (&[("STORAGE_S3_UPLOAD_PART_SIZE", "100000000")], 100_000_000),
+        ] {
+            let (settings, warnings) = read(more);
+            assert_eq!(settings.unwrap().buffer, wanted);
+            let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+            for name in ["ROWLOCK_S3_BUFFER", "STORAGE_S3_UPLOAD_PART_SIZE"] {
+                assert!(warning.contains(name), "{warning}");
+            }
+        }
     }
 
     #[test]

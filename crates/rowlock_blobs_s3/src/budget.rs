@@ -53,9 +53,9 @@ pub(crate) struct Share {
 impl Budget {
     /// A budget of `bytes`, for pieces of up to `piece` bytes.
     pub(crate) fn new(bytes: usize, piece: u64) -> Self {
-        let bytes = (bytes as u64).min(u64::from(u32::MAX));
+        let bytes = bytes as u64;
         let apart = bytes.checked_sub(piece);
-        let whole = apart.unwrap_or(bytes);
+        let whole = apart.unwrap_or(bytes).min(u64::from(u32::MAX));
         Self(Arc::new(Inner {
             room: Arc::new(Semaphore::new(usize::try_from(whole).unwrap_or_default())),
             whole,
