@@ -96,8 +96,22 @@ pub(crate) async fn put_part(
     piece: &Buffered,
     sums: Sums,
 ) -> Result<String, Failure> {
+    let patience = PART_PATIENCE.max(store.patience());
+    put_part_within(store, patience, key, id, number, piece, sums).await
+}
+
+/// As [`put_part`], for no longer than `patience`.
+pub(crate) async fn put_part_within(
+    store: &Inner,
+    patience: Duration,
+    key: &str,
+    id: &str,
+    number: i32,
+    piece: &Buffered,
+    sums: Sums,
+) -> Result<String, Failure> {
     let length = i64::try_from(piece.len()).unwrap_or(i64::MAX);
-    let sent = retrying(PART_PATIENCE.max(store.patience()), |_| {
+    let sent = retrying(patience, |_| {
         let request = store
             .client
             .upload_part()
@@ -218,7 +232,14 @@ pub(crate) async fn complete(
         Err(failure) if failure.code == "InvalidPart" => {
             // Not every service lists parts in a way that can be read; any one may be it then.
             let last = parts.last().map_or(1, |part| part.number);
-            Err(missing(store, key, id, parts).await.unwrap_or(Error::PartNotFound(last)))
+            Err(match missing(store, key, id, parts).await {
+                Some(part) => part,
+                None => {
+                    let detail = &failure.detail;
+                    tracing::warn!(%detail, "the store does not join parts that it has");
+                    Error::PartNotFound(last)
+                }
+            })
         }
         Err(failure) => Err(failure.error(DOING)),
     }

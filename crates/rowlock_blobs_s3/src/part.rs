@@ -87,8 +87,10 @@ impl PartWriter {
             Ok(()) => Sums::of_md5(known),
             Err(_) => held.sums(false).await?,
         };
-        let sent =
-            multipart::put_part(&self.store, &self.key, &self.id, self.number, held, sums).await;
+        // The client waits, and can send this part again.
+        let patience = self.store.patience();
+        let (store, key, id, number) = (&self.store, &self.key, &self.id, self.number);
+        let sent = multipart::put_part_within(store, patience, key, id, number, held, sums).await;
         sent.map_err(|failure| failure.write_error(DOING))
     }
 }

@@ -334,3 +334,18 @@ async fn uploads_that_began_with_memory_go_on_with_it() {
         assert!(read.unwrap() == bytes);
     }
 }
+
+/// Whoever sends a part can send it again, and must not wait longer than for anything else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_a_client_waits_no_longer_than_anything_else() {
+    let bench = bench(|it| it).await;
+    let blob = suite::blob(BUCKET, "part");
+    let id = bench.store.create_multipart(&blob, &suite::attributes()).await.unwrap();
+    let upload = MultipartBlob { upload_id: id, blob };
+    bench.proxy.always(Fault::Hang);
+    let mut writer = bench.store.part_writer(&upload, 1, Some(10));
+    writer.write(suite::pattern(10)).await.unwrap();
+    let staged = in_time(writer.stage("")).await;
+    assert!(matches!(staged, Err(Error::Unavailable { .. })), "{:?}", staged.err());
+    assert_eq!(bench.proxy.seen().len(), 1);
+}
