@@ -24,10 +24,13 @@ BUSY = b'HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\
 
 class Proxy:
     """Passes bytes on to the service. `after(n)`: the next connection on which `n` bytes more have gone up is answered 503 and closed, some of them unread;
-    `cut(n)`: the next on which `n` bytes have come down is closed; `hang()`: nothing goes on any way until `go_on()`."""
+    `cut(n)`: the next on which `n` bytes have come down is closed; `hang()`: nothing goes on any way until `go_on()`.
+    `answer(bytes)`: every request gets this for an answer, and the service hears of none; `swallow()`: none gets any; `stall(n, times)`: of the next `times`
+    requests with a body (None: of all) no byte more is taken once `n` have gone up. Each until the next one, or `well()`."""
 
     def __init__(self, port):
         self.to, self.up, self.down, self.hit = port, [], [], 0
+        self.fault = self.stalls = None
         self.loop, self.moving, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
         self.moving.set()
 
@@ -46,6 +49,20 @@ class Proxy:
     def cut(self, *sizes):
         self.down, self.hit = list(sizes), 0
 
+    def well(self):
+        self.fault, self.stalls = None, None
+
+    def answer(self, whole):
+        self.well()
+        self.fault = whole
+
+    def swallow(self):
+        self.answer(b'')
+
+    def stall(self, size, times=None):
+        self.well()
+        self.hit, self.stalls = 0, [size, times]
+
     def hang(self):
         self.loop.call_soon_threadsafe(self.moving.clear)
 
@@ -62,10 +79,24 @@ class Proxy:
             end.close()
 
     async def pump(self, source, to, way, client):
-        passed = 0
+        passed = gone = 0
         try:
             while piece := await source.read(65536):
                 await self.moving.wait()
+                if way == 'up' and self.fault is not None:
+                    await self.refuse(source, client)
+                    return
+                if way == 'up' and self.stalls and piece.startswith((b'PUT ', b'POST ')):
+                    gone = 0    # a request begins where nothing is under way
+                if way == 'up' and self.stalls:
+                    gone += len(piece)
+                    if gone > self.stalls[0]:
+                        if self.stalls[1] is not None:
+                            self.stalls[1] -= 1
+                            self.stalls = self.stalls if self.stalls[1] else None
+                        self.hit += 1
+                        await asyncio.sleep(60)
+                        return
                 faults = getattr(self, way)
                 # Bytes count from the fault's order on; one connection is hit by one of them.
                 passed = passed + len(piece) if faults else 0
@@ -82,6 +113,14 @@ class Proxy:
                 await to.drain()
         except (ConnectionError, OSError):
             return
+
+    async def refuse(self, source, client):
+        """The answer, and then whatever still comes: a client that is still sending would see a reset instead."""
+        if self.fault:
+            client.write(self.fault)
+            await client.drain()
+        while await source.read(65536):
+            pass
 
 
 class Stage:

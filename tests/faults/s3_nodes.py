@@ -3,6 +3,7 @@
 What one has acknowledged the other reads at once; a ledger on the client's side shows that nothing acknowledged is lost; and once the
 dead server's writes have been taken over, the service holds the blobs of the rows and nothing else: no other blob, no multipart upload.
 """
+import hashlib
 import http.client
 import json
 import random
@@ -49,6 +50,26 @@ def one_upload_through_both(one, two):
     status, _, text = first('POST', f'/{BUCKET}/through/both', f'uploadId={upload}', complete_body(parts))
     true(status == 200 and b'<Error>' not in text, f'Complete: {status} {text[:300]!r}')
     same(second('GET', f'/{BUCKET}/through/both')[2] == b''.join(data), True, 'bytes through both')
+
+
+def parts_that_meet(one, two):
+    """The same part through both at once, again and again: whichever came last can be named by a Complete."""
+    for number in range(30):
+        key, pieces = f'met/{number}', [pattern(2000 + n, f'met{number}/{n}') for n in range(6)]
+        upload, answers = tag(Raw(one)('POST', f'/{BUCKET}/{key}', 'uploads=')[2], 'UploadId'), []
+
+        def put(n):
+            status, headers, text = Raw((one, two)[n % 2])('PUT', f'/{BUCKET}/{key}', f'partNumber=1&uploadId={upload}', pieces[n])
+            answers.append((status, headers.get('ETag'), text[:200]))
+        threads = [threading.Thread(target=put, args=(n,)) for n in range(len(pieces))]
+        [t.start() for t in threads]
+        [t.join() for t in threads]
+        same([it for it in answers if it[0] != 200], [], f'refused parts of {key}')
+        last = tag(Raw(two)('GET', f'/{BUCKET}/{key}', f'uploadId={upload}')[2], 'ETag')
+        status, _, text = Raw(one)('POST', f'/{BUCKET}/{key}', f'uploadId={upload}', complete_body([(1, last)]))
+        true(status == 200 and b'<Error>' not in text, f'Complete of {key}: {status} {text[:300]!r}')
+        last = last.replace('&quot;', '"').strip('"')
+        true(Raw(two)('GET', f'/{BUCKET}/{key}')[2] in [it for it in pieces if hashlib.md5(it).hexdigest() == last], f'{key}: not the bytes of the part that was named')
 
 
 def one_key_from_both(one, two):
@@ -267,7 +288,7 @@ def play(rounds):
         with one, two:
             client(one).create_bucket(Bucket=BUCKET)
             passed = 0
-            for check in (read_at_once, one_upload_through_both, one_key_from_both):
+            for check in (read_at_once, one_upload_through_both, parts_that_meet, one_key_from_both):
                 check(one, two)
                 passed += 1
                 print(f'ok {check.__name__}', flush=True)
