@@ -21,8 +21,9 @@ const SERVER_HEADERS_TIMEOUT: Variable = Variable::new(
 .default("65");
 const SERVER_MAX_CONNECTIONS: Variable = Variable::new(
     "SERVER_MAX_CONNECTIONS",
-    "How many connections are served at once; more wait. Two thirds of what `ulimit -n` allows at \
-     the most; each that is slow takes some 35 KB of memory.",
+    "How many connections are served at once; more wait, and answers end their connections then. \
+     Two thirds of what `ulimit -n` leaves for them and for blobs at the most (docs/operations.md); \
+     each that is slow takes some 35 KB of memory.",
 )
 .default("16384");
 const VERSION: Variable = Variable::new("VERSION", "What `/version` answers.").default("0.0.0");

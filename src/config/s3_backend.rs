@@ -67,10 +67,12 @@ const BUFFER: Variable = Variable::new(
      one part's; what finds no room is passed through.",
 )
 .default("67108864");
-const MAX_SOCKETS: Variable =
-    Variable::new("STORAGE_S3_MAX_SOCKETS", "The most requests to the service at a time.")
-        .also(&["GLOBAL_S3_MAX_SOCKETS"])
-        .default("200");
+const MAX_SOCKETS: Variable = Variable::new(
+    "STORAGE_S3_MAX_SOCKETS",
+    "The most requests to the service at a time; fewer where `ulimit -n` is low.",
+)
+.also(&["GLOBAL_S3_MAX_SOCKETS"])
+.default("200");
 const CLIENT_TIMEOUT: Variable = Variable::new(
     "STORAGE_S3_CLIENT_TIMEOUT",
     "Milliseconds without a byte from or to the service after which a request has failed; `0`: \

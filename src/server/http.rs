@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::{HeaderName, Request, Response};
 use rowlock_auth::Authenticator;
-use rowlock_http::gateway::{CorsOrigins, ForwardingSettings, Gateway, GatewaySettings, PublicUrl};
+use rowlock_http::gateway::{
+    CorsOrigins, ForwardingSettings, Gateway, GatewaySettings, MAX_HEAD_BYTES, PublicUrl,
+};
 use rowlock_http::rest::{RestService, RestSettings};
 use rowlock_http::s3::{S3Service, S3Settings, StaticCredentials};
 use rowlock_http::server::{ConnectionInfo, Listeners, ServerSettings};
@@ -23,6 +25,8 @@ pub(super) fn settings(config: &Config) -> ServerSettings {
         keep_alive_timeout: config.bind.keep_alive_timeout,
         max_connections: config.bind.max_connections,
         shutdown_grace: config.database.drain_timeout,
+        // Up to there a head that is too long is answered in its protocol's words.
+        max_head_bytes: 2 * MAX_HEAD_BYTES,
         ..ServerSettings::default()
     }
 }

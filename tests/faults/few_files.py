@@ -3,6 +3,7 @@
 Nobody is answered with an internal error: with what was asked for, or with 503 SlowDown. What is small is always answered with what was asked for.
 """
 import collections
+import concurrent.futures
 import ctypes
 import http.client
 import os
@@ -50,7 +51,7 @@ class Patient(slow_load.Client):
         try:
             if self.socket.recv(1, socket.MSG_PEEK):
                 self.state = slow_load.ANSWER
-                return
+                return self.when_answer()
         except BlockingIOError:
             pass
         super().when_sending()
@@ -93,7 +94,7 @@ def member(server):
 # ---------------------------------------------------------------- those in a hurry
 
 class Hurry:
-    """Asks for this and that as fast as it is answered, from the same loop as the crowd: every answer is judged."""
+    """Asks for this and that as fast as it is answered; every answer is judged."""
 
     def __init__(self, server):
         self.server, self.answers, self.number = server, collections.Counter(), 0
@@ -131,14 +132,22 @@ class Hurry:
         self.over_rest('range of a large one', 'GET', f'public/{BUCKET}/large', headers={'range': 'bytes=1000-1999'}, wanted=LARGE[1000:2000])
         self.s3('DELETE', 'DELETE', key)
 
-    def large(self, all_ways=True):
+    def large_by_s3(self):
         self.s3('large GET', 'GET', 'large', wanted=LARGE, may_wait=True)
+
+    def large_by_rest(self):
         self.over_rest('large POST', 'POST', f'{BUCKET}/large/post', LARGE, may_wait=True)
         # A refusal of an upload ends its connection.
         self.rest.close()
-        if all_ways:
-            self.s3('large PUT', 'PUT', 'large/put', data=LARGE, may_wait=True)
-            self.over_rest('large GET', 'GET', f'public/{BUCKET}/large', wanted=LARGE, may_wait=True)
+
+
+def meanwhile(crowd, *calls):
+    """Makes all calls at a time while the crowd goes on."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        running = [pool.submit(call) for call in calls]
+        while not all(one.done() for one in running):
+            crowd.tick()
+        [one.result() for one in running]
 
 
 def at_once(server, requests):
@@ -191,16 +200,15 @@ def what_is_small_is_answered_and_the_rest_told_to_wait(server):
     print(f'  {SLOW} slow clients: {crowd.count()}, {sum(c.told for c in crowd)} told to come back; {open_files(server)} files open ({resting} before)')
     # Those who cannot be served have to be told so before others get their connections.
     hurry, most = Hurry(server), open_files(server)
-    hurry.small()
+    meanwhile(crowd, hurry.small)
     settled = (slow_load.SENDING, slow_load.TAKING, slow_load.DONE)
-    crowd.run_until(lambda: sum(c.told for c in crowd) > SLOW / 2 and all(c.state in settled for c in crowd), 20)
+    crowd.run_until(lambda: sum(c.told for c in crowd) > SLOW / 2 and all(c.state in settled for c in crowd), 15)
     end = time.monotonic() + 1
     while time.monotonic() < end:
         hurry.small()
         crowd.tick()
         most = max(most, open_files(server))
-    hurry.large(all_ways=False)
-    crowd.run(1)
+    meanwhile(crowd, hurry.large_by_s3, hurry.large_by_rest)
     print('  ' + ', '.join(f'{what} {status}: {n}' for (what, status), n in sorted(hurry.answers.items())))
     for what in (small_puts, small_gets):
         statuses = at_once(server, what(server))
@@ -226,7 +234,8 @@ def all_works_again(server):
     after = Hurry(server)
     after.small()
     for _ in range(3):
-        after.large()
+        after.large_by_s3()
+        after.large_by_rest()
     true(all(status < 300 for _, status in after.answers), f'{after.answers}')
     log = server.log_path.read_text(errors='replace')
     true('oo many open files' not in log and 'panicked' not in log, 'the log speaks of open files: ' + log[-600:])

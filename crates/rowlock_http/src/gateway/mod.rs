@@ -6,6 +6,7 @@ mod api_key;
 mod base_url;
 mod cors;
 mod forwarded;
+mod head;
 mod request_id;
 mod route;
 
@@ -24,6 +25,8 @@ pub use cors::CorsOrigins;
 pub use forwarded::{
     ForwardingSettings, InvalidPublicUrl, MAX_CANDIDATES, PublicUrl, SignedCandidates, fits_route,
 };
+pub(crate) use head::HeadTooLong;
+pub use head::MAX_HEAD_BYTES;
 pub use request_id::RequestId;
 pub use route::RouteInfo;
 
@@ -213,6 +216,9 @@ impl Gateway {
             let (_, body) = request.into_parts();
             return refuse_early(body, system::bad_target());
         }
+        if head::is_too_long(&request) {
+            return self.refuse_head(request, id, connection).await;
+        }
         if let Some(tus) = &self.tus
             && let Some((received, rest)) = route::below_mount(request.uri().path(), &tus.path)
         {
@@ -252,6 +258,21 @@ impl Gateway {
             _ => system::route_not_found(&parts.method, path, parts.uri.query()),
         };
         refuse_early(body, response)
+    }
+
+    /// The answer to a head that is too long: S3 has words for it.
+    async fn refuse_head(
+        &self,
+        mut request: Request<Body>,
+        id: RequestId,
+        connection: ConnectionInfo,
+    ) -> Response<Body> {
+        let route = RouteInfo::of(&request, id, connection, &self.settings.forwarding);
+        if let (Some(route), Some(s3)) = (route, &self.s3) {
+            request.extensions_mut().insert(HeadTooLong);
+            return s3.answer(request, route).await;
+        }
+        refuse_early(request.into_body(), system::head_too_long())
     }
 }
 

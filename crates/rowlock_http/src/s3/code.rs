@@ -47,6 +47,7 @@ codes! {
     MALFORMED_POST_REQUEST "MalformedPOSTRequest" BAD_REQUEST;
     MAX_POST_PRE_DATA "MaxPostPreDataLengthExceededError" BAD_REQUEST;
     METADATA_TOO_LARGE "MetadataTooLarge" BAD_REQUEST;
+    HEAD_TOO_LARGE "RequestHeaderSectionTooLarge" BAD_REQUEST;
     METHOD_NOT_ALLOWED "MethodNotAllowed" METHOD_NOT_ALLOWED;
     MISSING_CONTENT_LENGTH "MissingContentLength" LENGTH_REQUIRED;
     NOT_IMPLEMENTED "NotImplemented" NOT_IMPLEMENTED;

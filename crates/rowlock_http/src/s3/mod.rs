@@ -76,7 +76,7 @@ use self::query::Query;
 use self::request::S3Request;
 use self::response::Ids;
 use self::router::{Level, Route, route};
-use crate::gateway::{self, RouteInfo};
+use crate::gateway::{self, HeadTooLong, MAX_HEAD_BYTES, RouteInfo};
 use crate::request_info::request_info;
 use crate::server::refuse_early;
 
@@ -143,6 +143,14 @@ impl S3Service {
             "" => "/".to_owned(),
             path => path.to_owned(),
         };
+        if parts.extensions.get::<HeadTooLong>().is_some() {
+            let error = S3Error::new(
+                code::HEAD_TOO_LARGE,
+                "Your request header and query parameters used to make the request exceed the maximum allowed size.",
+            )
+            .detail("MaxSizeAllowed", MAX_HEAD_BYTES.to_string());
+            return refuse_early(body, error.into_response(&resource, &ids, head));
+        }
         if let Some(boundary) = post_object::boundary_of(&parts) {
             return post_object::serve(self, (&parts, body), boundary, &route, &ids).await;
         }

@@ -30,6 +30,19 @@ pub(crate) fn route_not_found(method: &Method, path: &str, query: Option<&str>) 
     )
 }
 
+/// The answer to a head that is too long.
+pub(crate) fn head_too_long() -> Response<Body> {
+    json(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        &json!({
+            "statusCode": "431",
+            "code": "InvalidRequest",
+            "error": "Request Header Fields Too Large",
+            "message": "the request target and headers are too long",
+        }),
+    )
+}
+
 /// The answer to a request target that is neither a path nor a URL.
 pub(crate) fn bad_target() -> Response<Body> {
     json(

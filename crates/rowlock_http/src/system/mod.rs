@@ -3,6 +3,6 @@
 mod answer;
 mod health;
 
-pub(crate) use answer::{bad_target, route_not_found, status, version};
+pub(crate) use answer::{bad_target, head_too_long, route_not_found, status, version};
 pub use health::HealthCheck;
 pub(crate) use health::health;
