@@ -91,7 +91,7 @@ impl Storage {
                 }
             };
             let written = if is_full(&held.row) {
-                task.skip(body).await.map(|()| true)
+                task.skip(&held, body).await.map(|()| true)
             } else {
                 task.write(&mut held, body).await
             };
@@ -143,12 +143,21 @@ impl Task {
     }
 
     /// Reads what comes of a last byte that is there already.
-    async fn skip(&self, body: UploadStream) -> Result<(), Error> {
+    async fn skip(&self, held: &Held, body: UploadStream) -> Result<(), Error> {
         let (mut intake, mut offset) = (Intake::new(body), self.append.offset);
-        while let Some(piece) = intake.pull().await? {
-            offset = self.after(offset, &piece)?;
+        loop {
+            tokio::select! {
+                biased;
+                wish = held.slot.wish() => match wish {
+                    Wish::Release => return Err(Error::UploadLocked),
+                    Wish::Record => {}
+                },
+                piece = intake.pull() => match piece? {
+                    Some(piece) => offset = self.after(offset, &piece)?,
+                    None => return Ok(()),
+                },
+            }
         }
-        Ok(())
     }
 
     /// Where the upload ends with these bytes, if they fit.

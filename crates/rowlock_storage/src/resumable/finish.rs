@@ -32,6 +32,16 @@ impl Storage {
                 self.give_up(held, id).await?;
                 Err(Error::NoSuchUpload)
             }
+            Err(Error::UploadLocked) => {
+                held.release().await;
+                // Whoever took this process for dead may have made the object.
+                let row = self.resumable_row(id).await?;
+                if row.completed {
+                    Ok(Resumable::of(id.clone(), &row))
+                } else {
+                    Err(Error::UploadLocked)
+                }
+            }
             Err(error) => {
                 held.release().await;
                 Err(error)
@@ -121,6 +131,12 @@ impl Storage {
                 Ok(()) => {
                     let (bucket, key) = (&id.bucket, &id.key);
                     tracing::info!(%bucket, %key, "an expired resumable upload was given up");
+                }
+                Err(
+                    error @ (Error::StorageUnavailable(_) | Error::Busy(_) | Error::Catalog(_)),
+                ) => {
+                    // The others would wait as long.
+                    return Err(error);
                 }
                 Err(error) => tracing::warn!(%error, "an upload could not be given up yet"),
             }

@@ -2,6 +2,7 @@
 //! was acknowledged is lost.
 
 use crate::resumable::{append, at, begin, growing, new, offset, refused, rows};
+use crate::support::stores::{Hooked, Hooks};
 use crate::support::{ALICE, Plan, Rig, body, eventually, name_of, service, slow_body, user};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -153,6 +154,52 @@ async fn whoever_was_taken_for_dead_records_nothing_and_commits_nothing() {
     drop(presence);
 }
 
+#[tokio::test]
+async fn between_the_blob_and_its_commit_another_process_may_have_done_it() {
+    let hooks = Arc::<Hooks>::default();
+    let shared = Arc::clone(&hooks);
+    let wrap: crate::support::Wrap =
+        Box::new(move |inner| Arc::new(Hooked { inner, hooks: shared }));
+    let rig = Rig::with(Plan { wrap: Some(wrap), ..Plan::default() }).await;
+    rig.open_policy().await;
+    let bucket = rig.bucket("b").await;
+    let (other, _presence) = rig.server().await;
+    for name in ["taken", "taken and done"] {
+        let id = begin(&rig, &bucket, name, 3).await;
+        let (table, dead) = (rig.own_table("resumable"), uuid::Uuid::now_v7());
+        let steal = format!(
+            "UPDATE {table} SET holder = '{dead}', epoch = epoch + 1 WHERE name = '{name}'"
+        );
+        let client = rig.db.connect(rig.db.superuser()).await;
+        let mut once = Some((client, other.clone(), id.clone()));
+        *hooks.grown.lock() = Some(Box::new(move |_| {
+            let (once, steal) = (once.take(), steal.clone());
+            Box::pin(async move {
+                let Some((client, other, id)) = once else { return };
+                client.batch_execute(&steal).await.unwrap();
+                if name == "taken and done" {
+                    let (ctx, end) = (service(), at(3, b""));
+                    let again = other.append_resumable(&ctx, &id, end, body(b"")).await;
+                    assert!(again.unwrap().done);
+                }
+            })
+        }));
+        let first = append(&rig, &user(ALICE), &id, 0, b"abc").await;
+        if name == "taken" {
+            assert_eq!(refused(first), "UploadLocked");
+            assert!(rig.row_files(&bucket).await.is_empty());
+            assert_eq!(rig.outbox_rows().await, Vec::<String>::new());
+            let last = other.append_resumable(&service(), &id, at(2, b"c"), body(b"c")).await;
+            assert!(last.unwrap().done);
+        } else {
+            assert!(first.unwrap().done);
+        }
+        assert_eq!(rig.get(&service(), &bucket, name).await.unwrap(), b"abc");
+    }
+    rig.drain().await;
+    assert_eq!(rig.blob_files(&bucket), rig.row_files(&bucket).await);
+}
+
 /// An upload all of whose bytes are recorded, and whose server died before the commit.
 async fn full(rig: &Rig, bucket: &BucketName, name: &str, placed: bool) -> ResumableId {
     let id = begin(rig, bucket, name, 6).await;
@@ -231,6 +278,19 @@ async fn a_full_upload_that_may_not_be_committed_waits_and_is_given_up_in_the_en
     let id = upload("leave").await;
     rig.drain().await;
     assert_eq!(offset(&rig, &id).await, 5, "the worker leaves it alone");
+    // A byte that does not come keeps nobody out.
+    let (send, chunks) = slow_body();
+    let (storage, asked) = (rig.storage.clone(), id.clone());
+    let waiting = tokio::spawn(async move {
+        let append = Append { offset: 5, upsert: true, ..Append::default() };
+        storage.append_resumable(&service(), &asked, append, chunks).await
+    });
+    assert!(eventually(async || is_held(&rig, &id).await).await);
+    let early = Append { upsert: true, ..at(4, b"ef") };
+    let early = rig.storage.append_resumable(&user(ALICE), &id, early, body(b"ef")).await;
+    assert_eq!(refused(early), "OffsetConflict");
+    assert_eq!(refused(waiting.await.unwrap()), "UploadLocked");
+    drop(send);
     set(&rig, "expires_at = now() - interval '1 second'").await;
     assert_eq!(name_of(&rig.storage.find_resumable(&id).await.unwrap_err()), "UploadExpired");
     rig.work_until("the upload given up", async || rows(&rig).await.is_empty()).await;

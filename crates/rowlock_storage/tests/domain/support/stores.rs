@@ -35,6 +35,8 @@ pub(crate) struct Hooks {
     pub(crate) deletes: Mutex<Vec<BlobKey>>,
     /// Waited for after the parts of a Complete were joined; gets the number of parts.
     pub(crate) joined: Hook<usize>,
+    /// Waited for after a blob that grew was finished.
+    pub(crate) grown: Hook<BlobKey>,
     /// Waited for after a blob was copied; gets the copy.
     pub(crate) copied: Hook<BlobKey>,
     /// Waited for after a part was staged in its place; gets its entity tag.
@@ -76,7 +78,12 @@ impl GrowingStore for Hooked {
         growth: &Growth,
         attributes: &BlobAttributes,
     ) -> Result<Grown, Error> {
-        self.inner.finish_growing(blob, growth, attributes).await
+        let grown = self.inner.finish_growing(blob, growth, attributes).await;
+        let pause = self.hooks.grown.lock().as_mut().map(|hook| hook(blob.clone()));
+        if let Some(pause) = pause {
+            pause.await;
+        }
+        grown
     }
 
     async fn remove_growing(&self, blob: &BlobKey, growth: Option<&Growth>) -> Result<(), Error> {
