@@ -16,6 +16,7 @@ mod later;
 mod logging;
 pub(crate) mod registry;
 pub(crate) mod remembered;
+mod resumable;
 pub(crate) mod s3_backend;
 pub(crate) mod s3_protocol;
 mod source;
@@ -33,6 +34,7 @@ pub(crate) use database::DatabaseSettings;
 pub(crate) use error::ConfigError;
 pub(crate) use gateway::GatewaySettings;
 pub(crate) use logging::LoggingSettings;
+pub(crate) use resumable::ResumableSettings;
 pub(crate) use s3_protocol::{
     S3_PROTOCOL_ACCESS_KEY_ID, S3_PROTOCOL_ACCESS_KEY_SECRET, S3ProtocolSettings,
 };
@@ -64,6 +66,7 @@ pub(crate) struct Config {
     pub(crate) database: DatabaseSettings,
     pub(crate) objects: ObjectSettings,
     pub(crate) uploads: UploadSettings,
+    pub(crate) resumable: ResumableSettings,
     pub(crate) auth: AuthSettings,
     pub(crate) s3: S3ProtocolSettings,
     pub(crate) gateway: GatewaySettings,
@@ -86,6 +89,7 @@ impl Config {
             mode,
             bind: BindSettings::from_source(source, mode),
             uploads: UploadSettings::from_source(source)?,
+            resumable: ResumableSettings::from_source(source)?,
             auth: auth::from_source(source, &database, &objects)?,
             s3: S3ProtocolSettings::from_source(source)?,
             gateway: GatewaySettings::from_source(source)?,

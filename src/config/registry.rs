@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::source::Source;
 use super::variable::Variable;
 use super::{
-    auth, backend, bind, database, embedded, gateway, later, logging, s3_backend, s3_protocol,
-    uploads,
+    auth, backend, bind, database, embedded, gateway, later, logging, resumable, s3_backend,
+    s3_protocol, uploads,
 };
 
 /// The variables that have an effect, by concern, in the README's order.
@@ -17,6 +17,7 @@ pub(crate) const CONCERNS: &[(&str, &[&Variable])] = &[
     ("Objects", backend::VARIABLES),
     ("The S3 service behind (`STORAGE_BACKEND=s3`)", s3_backend::VARIABLES),
     ("Uploads", uploads::VARIABLES),
+    ("Resumable uploads", resumable::VARIABLES),
     ("Tokens and keys", auth::VARIABLES),
     ("S3 endpoint", s3_protocol::VARIABLES),
     ("Gateway", gateway::VARIABLES),

@@ -11,8 +11,9 @@ use super::ServeError;
 use crate::config::s3_backend::{self, Names, S3BackendSettings};
 use crate::config::{Backend, Config};
 
-/// The largest object that one CopyObject copies (S3 API reference).
-const COPY_LIMIT: u64 = 5 << 30;
+/// The largest object that one CopyObject copies everywhere: 5 GiB on AWS (S3 API reference), a
+/// little less elsewhere.
+const COPY_LIMIT: u64 = 4 << 30;
 
 /// The store, in the shape that its own errands need.
 #[derive(Clone)]
@@ -94,7 +95,7 @@ fn s3_settings(config: &Config, settings: &S3BackendSettings) -> S3Settings {
         request_checksums: checksums(settings.request_checksums),
         response_checksums: checksums(settings.response_checksums),
         part_size: settings.part_size,
-        growing_part_size: 50 << 20,
+        growing_part_size: config.resumable.part_size.unwrap_or(settings.part_size),
         queue_size: settings.queue_size,
         buffer_budget: settings.buffer,
         max_sockets: settings.max_sockets,

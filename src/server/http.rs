@@ -12,6 +12,7 @@ use rowlock_http::gateway::{
 use rowlock_http::rest::{RestService, RestSettings};
 use rowlock_http::s3::{S3Service, S3Settings, StaticCredentials};
 use rowlock_http::server::{ConnectionInfo, Listeners, ServerSettings};
+use rowlock_http::tus::{TusService, TusSettings};
 use rowlock_storage::Storage;
 
 use super::ServeError;
@@ -24,9 +25,9 @@ pub(super) fn settings(config: &Config) -> ServerSettings {
         header_timeout: config.bind.headers_timeout,
         keep_alive_timeout: config.bind.keep_alive_timeout,
         max_connections: config.bind.max_connections,
-        shutdown_grace: config.database.drain_timeout,
         // Up to there a head that is too long is answered in its protocol's words.
         max_head_bytes: 2 * MAX_HEAD_BYTES,
+        shutdown_grace: config.database.drain_timeout,
         ..ServerSettings::default()
     }
 }
@@ -65,7 +66,8 @@ pub(super) fn app(
         Arc::new(health),
         s3.map(|service| Arc::new(service) as Arc<dyn rowlock_http::gateway::S3Service>),
     )
-    .with_rest(Arc::new(rest(config, storage, authenticator)?));
+    .with_rest(Arc::new(rest(config, storage, authenticator)?))
+    .with_tus(config.resumable.path.clone(), Arc::new(tus(config, storage, authenticator)));
     Ok(gateway.into_app())
 }
 
@@ -95,6 +97,14 @@ fn rest(
         upload_url_seconds: config.uploads.signed_url_seconds,
     };
     Ok(RestService::new(settings, storage.clone(), Arc::clone(authenticator)))
+}
+
+fn tus(config: &Config, storage: &Storage, authenticator: &Arc<Authenticator>) -> TusService {
+    let settings = TusSettings {
+        max_size: config.uploads.size_limit,
+        concurrent_uploads: config.resumable.concurrent_uploads,
+    };
+    TusService::new(settings, storage.clone(), Arc::clone(authenticator))
 }
 
 fn gateway(config: &Config) -> Result<GatewaySettings, ServeError> {

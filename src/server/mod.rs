@@ -138,7 +138,7 @@ fn domain(config: &Config) -> Settings {
         key_rules: if config.uploads.strict_keys { KeyRules::Strict } else { KeyRules::Utf8 },
         blob_grace: config.objects.blob_grace,
         multipart_expiry: config.objects.multipart_expiry,
-        resumable_expiry: Duration::from_secs(60 * 60),
+        resumable_expiry: config.resumable.expiry,
         encryption_key: config.uploads.encryption_key.clone(),
     }
 }

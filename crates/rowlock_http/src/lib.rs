@@ -7,3 +7,4 @@ pub mod rest;
 pub mod s3;
 pub mod server;
 pub mod system;
+pub mod tus;

@@ -2,8 +2,10 @@
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::forwarded::{ForwardingSettings, X_FORWARDED_PREFIX, first, is_good_host, text};
-use super::forwarded::{has_port, is_good_prefix, public_port};
+use super::forwarded::{
+    ForwardingSettings, X_FORWARDED_HOST, X_FORWARDED_PREFIX, first, has_port, is_good_host,
+    is_good_prefix, public_port, text,
+};
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -12,10 +14,13 @@ impl ForwardingSettings {
     /// what was cut off a request's own path.
     ///
     /// The public URL counts first, then what proxies say, then the request. Without any host
-    /// there is only a path.
+    /// there is only a path. A public URL that names this very machine, as every installation's
+    /// does at first, is no address for clients elsewhere: whoever shows another one gets that.
     pub(super) fn base_url(&self, headers: &HeaderMap, received: &str) -> String {
         let prefix = self.prefix(headers, received);
-        if let Some(url) = &self.public_url {
+        // A gateway that cut the prefix off put its own name for us into `Host`.
+        let shown = !received.is_empty() || headers.contains_key(X_FORWARDED_HOST);
+        if let Some(url) = self.public_url.as_ref().filter(|url| !(url.is_local() && shown)) {
             // Whoever wrote the whole path into the URL means the same place.
             let prefix = if url.path().ends_with(&prefix) { "" } else { &prefix };
             return format!("{}://{}{}{prefix}", url.scheme(), url.host(), url.path());
@@ -47,8 +52,7 @@ impl ForwardingSettings {
 /// The host as the proxy next to the client saw it, with its port unless that is the scheme's own.
 fn host(headers: &HeaderMap) -> Option<String> {
     let good = |host: &&str| is_good_host(host);
-    let Some(host) = text(headers, &super::forwarded::X_FORWARDED_HOST).map(first).filter(good)
-    else {
+    let Some(host) = text(headers, &X_FORWARDED_HOST).map(first).filter(good) else {
         return text(headers, &header::HOST).filter(good).map(str::to_owned);
     };
     match public_port(headers) {
@@ -127,5 +131,27 @@ mod tests {
         assert_eq!(base(&of("http://x:8000/"), &plain, ""), "http://x:8000");
         assert_eq!(base(&of("http://x/storage/v1"), &kong, ""), "http://x/storage/v1");
         assert_eq!(base(&of("http://x/base"), &plain, "/storage/v1"), "http://x/base/storage/v1");
+    }
+
+    #[test]
+    fn localhost_is_no_address_for_others() {
+        let of = |url: &str| ForwardingSettings {
+            public_url: Some(PublicUrl::parse(url).unwrap()),
+            allow_forwarded_path: true,
+            ..ForwardingSettings::default()
+        };
+        for url in ["http://localhost:8000", "http://127.0.0.1:8000", "http://[::1]:8000"] {
+            let lan = [("host", "192.168.1.5:8000")];
+            assert_eq!(base(&of(url), &lan, "/storage/v1"), "http://192.168.1.5:8000/storage/v1");
+            let inner = [("host", "storage:5000"), ("x-forwarded-prefix", "/storage/v1")];
+            assert_eq!(base(&of(url), &inner, ""), format!("{url}/storage/v1"));
+            let kong = [
+                ("host", "storage:5000"),
+                ("x-forwarded-host", "192.168.1.5"),
+                ("x-forwarded-port", "8000"),
+                ("x-forwarded-prefix", "/storage/v1"),
+            ];
+            assert_eq!(base(&of(url), &kong, ""), "http://192.168.1.5:8000/storage/v1");
+        }
     }
 }

@@ -43,6 +43,15 @@ impl PublicUrl {
         Ok(Self { scheme, host, path: uri.path().trim_end_matches('/').to_owned() })
     }
 
+    /// Whether only clients of this machine can use it.
+    pub(super) fn is_local(&self) -> bool {
+        let name = match self.host.strip_prefix('[') {
+            Some(v6) => v6.split(']').next(),
+            None => self.host.split(':').next(),
+        };
+        matches!(name, Some("localhost" | "127.0.0.1" | "::1"))
+    }
+
     /// `http` or `https`.
     pub fn scheme(&self) -> &'static str {
         self.scheme

@@ -39,6 +39,15 @@ struct Inner {
     log: Option<String>,
 }
 
+/// What an error says, for a protocol with an envelope of its own.
+pub(crate) struct Told {
+    /// The real status.
+    pub(crate) status: u16,
+    pub(crate) message: Cow<'static, str>,
+    /// What the log should know and the client must not.
+    pub(crate) log: Option<String>,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Envelope<'a> {
@@ -161,6 +170,12 @@ impl RestError {
         Self::new(500, "InternalError", "Internal Server Error").named("Internal").logged(log)
     }
 
+    /// What the error says.
+    pub(crate) fn told(self) -> Told {
+        let Inner { status, message, log, .. } = *self.0;
+        Told { status, message, log }
+    }
+
     /// The answer.
     pub(crate) fn into_response(self, request_id: &RequestId) -> Response<Body> {
         let Inner { status, code, error, message, real, headers, log } = *self.0;
@@ -242,7 +257,7 @@ impl From<StorageError> for RestError {
             }
             StorageError::Busy(_) => {
                 Self::new(503, "SlowDown", "The server is busy. Please reduce your request rate")
-                    .real_status()
+                    .come_again()
                     .logged(&error)
             }
             StorageError::StorageUnavailable(error) => {
@@ -382,10 +397,13 @@ mod tests {
     #[tokio::test]
     async fn what_may_succeed_soon_says_when_to_come_again() {
         let away = rowlock_storage::BlobError::Unavailable { doing: "reading", why: "x".into() };
-        let id = RequestId::of(&http::HeaderMap::new(), None);
-        let response = RestError::from(StorageError::StorageUnavailable(away)).into_response(&id);
-        assert_eq!(response.status(), 503);
-        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        for error in [StorageError::StorageUnavailable(away), StorageError::Busy("opening a file")]
+        {
+            let id = RequestId::of(&http::HeaderMap::new(), None);
+            let response = RestError::from(error).into_response(&id);
+            assert_eq!(response.status(), 503);
+            assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        }
     }
 
     #[test]

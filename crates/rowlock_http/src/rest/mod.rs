@@ -5,22 +5,22 @@
 //! ([`context`]), and renders whatever comes back; every error is rendered in one place
 //! ([`error`]).
 
-mod body;
+pub(crate) mod body;
 mod bucket;
 mod cdn;
 mod context;
-mod error;
+pub(crate) mod error;
 mod json;
 mod object;
 
-mod path;
+pub(crate) mod path;
 mod query;
 mod range;
 mod render;
 mod response;
 mod router;
 mod settings;
-mod time;
+pub(crate) mod time;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +31,7 @@ use http::{Request, Response};
 use rowlock_auth::Authenticator;
 use rowlock_storage::Storage;
 
+pub(crate) use self::object::metadata;
 pub use self::settings::RestSettings;
 
 use self::body::RequestBody;

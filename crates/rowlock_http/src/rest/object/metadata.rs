@@ -39,7 +39,7 @@ fn text_of(bytes: Vec<u8>) -> String {
 ///
 /// # Errors
 /// EntityTooLarge.
-pub(super) fn of_text(text: &str) -> Result<Option<Value>, RestError> {
+pub(crate) fn of_text(text: &str) -> Result<Option<Value>, RestError> {
     if text.len() > MOST {
         return Err(RestError::new(
             413,

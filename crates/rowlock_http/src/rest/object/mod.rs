@@ -12,7 +12,7 @@ pub(super) mod headers;
 pub(super) mod info;
 pub(super) mod list;
 pub(super) mod list_v2;
-mod metadata;
+pub(crate) mod metadata;
 pub(super) mod move_object;
 mod places;
 pub(super) mod read;
