@@ -24,6 +24,8 @@ pub(crate) enum Wait {
     No,
     /// As long as it is likely to help: the piece can do without.
     Short,
+    /// It cannot do without, and may take a client's time: it waits until others give room back.
+    Patient,
     /// It cannot do without: it may also wait for the turn of those that get a whole piece's room.
     Long,
 }
@@ -85,6 +87,11 @@ impl Budget {
                 let waited = tokio::time::timeout(PATIENCE, self.room(more)).await.ok().flatten();
                 self.0.stuck.store(waited.is_none(), Ordering::Relaxed);
                 waited.is_some_and(|permit| share.add(self, permit))
+            }
+            Wait::Patient if !fits => false,
+            Wait::Patient => {
+                let waited = tokio::time::timeout(LONG_PATIENCE, self.room(more)).await;
+                waited.ok().flatten().is_some_and(|permit| share.add(self, permit))
             }
             Wait::Long => {
                 let either = async {
@@ -209,6 +216,23 @@ mod tests {
         let began = tokio::time::Instant::now();
         futures_util::future::join_all(pieces).await;
         assert!(began.elapsed() < LONG_PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_a_clients_time_takes_no_turn() {
+        let budget = Budget::new(2 * PIECE as usize, PIECE);
+        let all = take(&budget, PIECE + UNCOUNTED, Wait::No).await.unwrap();
+        let began = tokio::time::Instant::now();
+        assert!(take(&budget, 50 * KIB, Wait::Patient).await.is_none());
+        assert_eq!(began.elapsed(), LONG_PATIENCE);
+        // What can never be there is not waited for.
+        assert!(take(&budget, 2 * PIECE, Wait::Patient).await.is_none());
+        assert_eq!(began.elapsed(), LONG_PATIENCE);
+        let (waited, ()) = tokio::join!(take(&budget, 50 * KIB, Wait::Patient), async {
+            tokio::time::sleep(LONG_PATIENCE / 2).await;
+            drop(all);
+        });
+        assert!(waited.is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,8 @@
 //! Taking the next bytes of a blob that grows.
+//!
+//! They are held until they fill a part. Clients may be slow, and many: where memory is short, and
+//! when bytes have been held for a while, they are kept in the service (`tail`), and read back when
+//! the part is full: memory is held for as long as the service takes then, and not a client.
 
 use crate::budget::Wait;
 use crate::growing::Noted;
@@ -12,19 +16,33 @@ use rowlock_blobs::{Error, Grower, Growth};
 use rowlock_types::Version;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 const DOING: &str = "letting a blob grow";
+/// Fewer bytes are not worth a request.
+const LEAST: u64 = 64 << 10;
+/// So many are worth one rather than a pause.
+const MANY: u64 = 1 << 20;
+/// How long bytes are held at most, where a checkpoint is asked for.
+const HELD: Duration = Duration::from_secs(5);
+/// How many tails there are before they are made one.
+const MOST_TAILS: usize = 200;
 
 pub(crate) struct S3Grower {
     store: Arc<Inner>,
     version: Version,
     upload: Upload,
-    /// What is durable.
+    /// What is durable. Its tails belong in front of the part that comes next.
     noted: Noted,
-    /// Whether the durable tail's bytes are still to be read; they belong in front of the next.
-    unread: bool,
-    /// What came behind the parts that were sent.
+    /// Whether that part is under way already.
+    gathered: bool,
+    /// Tails that no growth counts on from the next one on.
+    dropped: Vec<String>,
+    /// What came behind all these.
     held: Buffered,
+    /// Since when some of it is held.
+    since: Instant,
     /// Whether bytes came that are not durable yet.
     new: bool,
     /// No more bytes are taken.
@@ -40,64 +58,108 @@ impl S3Grower {
             upload: Upload::resume(store, key, id, noted.summed, next),
             store: Arc::clone(store),
             version,
-            unread: noted.tail.is_some(),
             noted,
+            gathered: false,
+            dropped: Vec::new(),
             held: Buffered::default(),
+            since: Instant::now(),
             new: false,
             closed: false,
             broken: false,
         }
     }
 
+    /// How many bytes of the next part there are.
+    fn filled(&self) -> u64 {
+        let behind = if self.gathered { 0 } else { self.noted.in_tails() };
+        behind + self.held.len()
+    }
+
     async fn take(&mut self, mut chunk: Bytes) -> Result<(), Error> {
-        if let (true, Some(tail)) = (self.unread, &self.noted.tail) {
-            let mut held = Buffered::default();
-            tail::read(&self.store, self.version, tail, &mut held).await?;
-            self.held = held;
-            self.unread = false;
-        }
         while !chunk.is_empty() {
-            let room = self.noted.part_size.saturating_sub(self.held.len());
+            let room = self.noted.part_size.saturating_sub(self.filled());
             let now = chunk.split_to(chunk.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
             self.make_room(now.len()).await?;
+            if self.held.len() == 0 {
+                self.since = Instant::now();
+            }
             self.held.push(now);
             self.new = true;
-            if self.held.len() >= self.noted.part_size {
+            if self.filled() >= self.noted.part_size {
                 self.send().await?;
             }
         }
         Ok(())
     }
 
-    /// Makes room for the next bytes: with that of its own parts that are done, if it must.
+    /// Makes room for the next bytes: with that of its own parts that are done, and with its own,
+    /// if it must.
     async fn make_room(&mut self, bytes: usize) -> Result<(), Error> {
-        let (budget, most) = (&self.store.budget, self.noted.part_size);
-        if self.held.make_room(budget, bytes, most, Wait::No).await {
+        let most = self.noted.part_size;
+        if self.held.make_room(&self.store.budget, bytes, most, Wait::No).await {
             return Ok(());
         }
         self.broken = true;
         while let Some(share) = self.upload.spare().await? {
             self.held.take_room(share);
-            if self.held.make_room(budget, bytes, most, Wait::No).await {
-                self.broken = false;
-                return Ok(());
+            if self.held.make_room(&self.store.budget, bytes, most, Wait::No).await {
+                break;
             }
         }
         self.broken = false;
-        match self.held.make_room(budget, bytes, most, Wait::Long).await {
+        let wait = if self.held.len() >= MANY { Wait::No } else { Wait::Short };
+        if self.held.make_room(&self.store.budget, bytes, most, wait).await {
+            return Ok(());
+        }
+        if self.held.len() >= LEAST {
+            self.put_tail().await?;
+        }
+        match self.held.make_room(&self.store.budget, bytes, most, Wait::Patient).await {
             true => Ok(()),
             false => Err(Error::Busy { doing: DOING }),
         }
     }
 
-    /// Sends what is held as the next part.
+    /// Sends what there is of the next part.
     async fn send(&mut self) -> Result<(), Error> {
+        if !self.gathered {
+            self.gather().await?;
+        }
         // Should this fail, or be given up half way.
         self.broken = true;
+        self.gathered = true;
         let next = Buffered::new(self.upload.spare_now());
         let part = std::mem::replace(&mut self.held, next);
         self.upload.send(part).await?;
         self.broken = false;
+        Ok(())
+    }
+
+    /// Reads the tails back, in front of what is held.
+    async fn gather(&mut self) -> Result<(), Error> {
+        let front = tail::read(&self.store, self.version, &self.noted.tails, &mut self.held);
+        let front = front.await?;
+        self.held.prepend(front);
+        Ok(())
+    }
+
+    /// Keeps what is held in the service.
+    async fn put_tail(&mut self) -> Result<(), Error> {
+        self.settle().await?;
+        let merges = self.noted.tails.len() >= MOST_TAILS;
+        if merges {
+            self.gather().await?;
+            // Given up half way, they would be in front of themselves.
+            self.broken = true;
+        }
+        let tail = tail::put(&self.store, self.version, &self.held).await?;
+        if merges {
+            self.drop_tails();
+            self.broken = false;
+        }
+        self.noted.tails.push(tail);
+        self.held = Buffered::default();
+        self.new = false;
         Ok(())
     }
 
@@ -106,6 +168,7 @@ impl S3Grower {
         self.broken = true;
         self.upload.wait(0).await?;
         self.broken = false;
+        self.note_parts();
         Ok(())
     }
 
@@ -113,44 +176,44 @@ impl S3Grower {
     fn note_parts(&mut self) {
         let sent = self.upload.take_sent();
         if !sent.is_empty() {
-            // Its bytes are in the first of them.
-            self.replace_tail(None);
+            // Their bytes are in the first of these.
+            self.drop_tails();
+            self.gathered = false;
             self.noted.parts.extend(sent.into_iter().map(Into::into));
         }
     }
 
-    fn replace_tail(&mut self, tail: Option<tail::Tail>) {
-        if let Some(old) = std::mem::replace(&mut self.noted.tail, tail) {
-            self.noted.replaced = Some(old.name);
-        }
+    fn drop_tails(&mut self) {
+        self.dropped.extend(self.noted.tails.drain(..).map(|tail| tail.name));
     }
 
-    /// What was replaced by what is noted now, and kept by whoever keeps growths, goes.
+    /// What the growth that was kept last does not count on goes.
     async fn clean(&mut self) {
-        if let Some(name) = self.noted.replaced.take()
-            && let Err(error) = tail::remove(&self.store, self.version, &name).await
-        {
+        let names = std::mem::take(&mut self.noted.dropped);
+        if let Err(error) = tail::remove(&self.store, self.version, &names).await {
             // It goes with all others at the end.
             tracing::debug!(%error, "what was kept of a growing blob could not be removed yet");
         }
     }
 
+    fn growth(&mut self) -> Result<Growth, Error> {
+        self.noted.dropped.append(&mut self.dropped);
+        self.noted.growth()
+    }
+
     async fn keep(&mut self, last: bool) -> Result<(), Error> {
         if self.noted.parts.is_empty() && self.upload.is_new() && !last {
-            self.noted.part_size = fitting(&self.noted, self.held.len());
+            self.noted.part_size = fitting(&self.noted, self.filled());
         }
-        let full = self.held.len() >= self.noted.part_size;
-        if self.held.len() > 0 && (full || last) {
+        let full = self.filled() >= self.noted.part_size;
+        if full || last && self.held.len() > 0 {
             self.closed |= last;
             self.send().await?;
         }
         self.settle().await?;
-        let tail = match self.held.len() {
-            0 => None,
-            _ => Some(tail::put(&self.store, self.version, &self.held).await?),
-        };
-        self.note_parts();
-        self.replace_tail(tail);
+        if self.held.len() > 0 {
+            self.put_tail().await?;
+        }
         self.new = false;
         Ok(())
     }
@@ -182,25 +245,29 @@ impl Grower for S3Grower {
     }
 
     async fn checkpoint(&mut self) -> Result<Growth, Error> {
+        self.clean().await;
         if !self.broken {
             self.broken = true;
             self.upload.note_arrived().await?;
             self.broken = false;
+            self.note_parts();
+            if self.held.len() >= LEAST && self.since.elapsed() >= HELD {
+                self.put_tail().await.inspect_err(|_| self.broken = true)?;
+            }
         }
-        self.clean().await;
         self.note_parts();
-        self.noted.growth()
+        self.growth()
     }
 
     async fn sync(&mut self, last: bool) -> Result<Growth, Error> {
+        self.clean().await;
         if self.broken || !self.new {
             self.note_parts();
-            return self.noted.growth();
+            return self.growth();
         }
-        self.clean().await;
         // Should it fail, it is not tried again: whoever asks wants to know what there is.
         self.keep(last).await.inspect_err(|_| self.broken = true)?;
-        self.noted.growth()
+        self.growth()
     }
 }
 
@@ -218,8 +285,8 @@ mod tests {
                 part_size,
                 length,
                 parts: Vec::new(),
-                tail: None,
-                replaced: None,
+                tails: Vec::new(),
+                dropped: Vec::new(),
             };
             fitting(&noted, first)
         };

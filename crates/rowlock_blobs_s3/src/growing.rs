@@ -1,10 +1,11 @@
-//! Blobs that grow over several requests: a multipart upload, and an object of our own for what
-//! does not fill a part yet (`tail`).
+//! Blobs that grow over several requests: a multipart upload, and objects of our own for what does
+//! not fill a part yet (`tail`).
 
 use crate::grower::S3Grower;
 use crate::layout::checked;
 use crate::multipart::{self, Sent};
 use crate::piece::Buffered;
+use crate::read;
 use crate::store::{Inner, S3Store};
 use crate::tail::{self, Tail};
 use async_trait::async_trait;
@@ -29,9 +30,9 @@ pub(crate) struct Noted {
     pub(crate) length: Option<u64>,
     pub(crate) parts: Vec<Part>,
     /// What came after them.
-    pub(crate) tail: Option<Tail>,
-    /// A tail that this one has replaced, and that may still be there.
-    pub(crate) replaced: Option<String>,
+    pub(crate) tails: Vec<Tail>,
+    /// The names of tails that are not needed any more, and may still be there.
+    pub(crate) dropped: Vec<String>,
 }
 
 /// Entity tag (without quotes), length in bytes, CRC32 in Base64.
@@ -55,7 +56,11 @@ impl Noted {
 
     fn length(&self) -> u64 {
         let parts: u64 = self.parts.iter().map(|part| part.1).sum();
-        parts + self.tail.as_ref().map_or(0, |tail| tail.size)
+        parts + self.in_tails()
+    }
+
+    pub(crate) fn in_tails(&self) -> u64 {
+        self.tails.iter().map(|tail| tail.size).sum()
     }
 
     pub(crate) fn growth(&self) -> Result<Growth, Error> {
@@ -102,8 +107,8 @@ impl GrowingStore for S3Store {
             part_size: self.0.growing_part_size(length),
             length,
             parts: Vec::new(),
-            tail: None,
-            replaced: None,
+            tails: Vec::new(),
+            dropped: Vec::new(),
         };
         noted.growth()
     }
@@ -124,14 +129,31 @@ impl GrowingStore for S3Store {
         let noted = Noted::read(growth)?;
         let key = store.layout.key(blob);
         let mut parts = noted.sent();
-        if let Some(tail) = &noted.tail {
-            parts.push(last_part(store, &key, version, &noted, tail).await?);
-        }
-        let joined = multipart::complete(store, &key, &noted.upload, &parts, attributes).await?;
-        if let Err(error) = tail::remove_all(store, version, &noted).await {
+        let whole = match noted.tails.is_empty() {
+            true => true,
+            false => match last_part(store, &key, version, &noted).await? {
+                Some(part) => {
+                    parts.push(part);
+                    true
+                }
+                None => false,
+            },
+        };
+        let grown = if whole {
+            let id = noted.upload.as_str();
+            let joined = multipart::complete(store, &key, id, &parts, attributes).await?;
+            Grown { size: joined.size, etag: joined.etag }
+        } else {
+            finished(store, &key, growth.offset).await?
+        };
+        let removed = async {
+            tail::remove_known(store, version, &noted).await?;
+            tail::remove_listed(store, version).await
+        };
+        if let Err(error) = removed.await {
             tracing::warn!(%error, "what was kept of a blob while it grew could not be removed yet");
         }
-        Ok(Grown { size: joined.size, etag: joined.etag })
+        Ok(grown)
     }
 
     async fn remove_growing(&self, blob: &BlobKey, growth: Option<&Growth>) -> Result<(), Error> {
@@ -147,38 +169,40 @@ impl GrowingStore for S3Store {
     }
 }
 
-/// Makes the tail the last part. Where it or the upload is gone, the parts were joined before, or
-/// never will be: that is for the service to say.
+/// Makes the tails the last part. `None` where they or the upload are gone: it was finished before,
+/// or never will be.
 async fn last_part(
     store: &Arc<Inner>,
     key: &str,
     version: Version,
     noted: &Noted,
-    tail: &Tail,
-) -> Result<Sent, Error> {
-    let number = noted.next();
-    let mut part = Sent { number, etag: tail.etag.clone(), size: tail.size, crc32: None };
+) -> Result<Option<Sent>, Error> {
     let mut held = Buffered::default();
-    match tail::read(store, version, tail, &mut held).await {
-        Ok(()) => {}
-        Err(Error::NotFound) => return Ok(part),
+    match tail::read(store, version, &noted.tails, &mut held).await {
+        Ok(chunks) => held.prepend(chunks),
+        Err(Error::NotFound) => return Ok(None),
         Err(error) => return Err(error),
     }
+    let number = noted.next();
+    let (id, service_number) = (noted.upload.as_str(), i32::try_from(number).unwrap_or(i32::MAX));
     let mut sums = held.sums(noted.summed).await?;
-    let number = i32::try_from(number).unwrap_or(i32::MAX);
-    let id = noted.upload.as_str();
-    let mut sent = multipart::put_part(store, key, id, number, &held, sums.clone()).await;
+    let mut sent = multipart::put_part(store, key, id, service_number, &held, sums.clone()).await;
     if noted.summed && sent.as_ref().is_err_and(|failure| store.gives_up_checksums(failure)) {
         sums = held.sums(false).await?;
-        sent = multipart::put_part(store, key, id, number, &held, sums.clone()).await;
+        sent = multipart::put_part(store, key, id, service_number, &held, sums.clone()).await;
     }
     match sent {
-        Ok(etag) => {
-            part.etag = etag;
-            part.crc32 = sums.crc32;
-            Ok(part)
-        }
-        Err(failure) if failure.code == "NoSuchUpload" => Ok(part),
+        Ok(etag) => Ok(Some(Sent { number, etag, size: held.len(), crc32: sums.crc32 })),
+        Err(failure) if failure.code == "NoSuchUpload" => Ok(None),
         Err(failure) => Err(failure.write_error(FINISHING)),
+    }
+}
+
+/// What an earlier attempt has made of it.
+async fn finished(store: &Inner, key: &str, size: u64) -> Result<Grown, Error> {
+    match read::head(store, key).await {
+        Ok(found) if found.size == size => Ok(Grown { size, etag: found.etag }),
+        Ok(found) => Err(Error::WrongLength { expected: size, found: found.size }),
+        Err(failure) => Err(failure.error(FINISHING)),
     }
 }

@@ -54,6 +54,13 @@ impl Buffered {
         self.chunks.push(chunk);
     }
 
+    /// Puts bytes in front of those that are held; there has to be room for them.
+    pub(crate) fn prepend(&mut self, mut chunks: Vec<Bytes>) {
+        self.length += chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        chunks.append(&mut self.chunks);
+        self.chunks = chunks;
+    }
+
     pub(crate) fn len(&self) -> u64 {
         self.length
     }

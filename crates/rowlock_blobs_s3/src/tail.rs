@@ -1,20 +1,20 @@
-//! What of a growing blob fills no part yet, between two requests: an object of our own.
+//! What of a growing blob fills no part yet: objects of our own, in the order of their bytes.
 //!
-//! Each is a new object of a name that nobody else writes, so that the one that was noted last is
+//! Each is a new object of a name that nobody else writes, so that those that were noted last are
 //! there and whole whatever another process does that takes itself for the blob's only writer.
 
 use crate::budget::Wait;
 use crate::growing::Noted;
 use crate::piece::Buffered;
-use crate::read;
 use crate::store::Inner;
-use crate::{delete, list, writer};
+use crate::{delete, list, read, writer};
+use bytes::Bytes;
 use rowlock_blobs::{BlobAttributes, Error};
 use rowlock_types::Version;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-const DOING: &str = "keeping the end of a blob that grows";
+const DOING: &str = "reading back what grew of a blob";
 
 /// One that is there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,38 +39,34 @@ pub(crate) async fn put(store: &Inner, version: Version, held: &Buffered) -> Res
     Ok(Tail { name, size: held.len(), etag })
 }
 
-/// Reads it back into memory that is empty yet.
+/// Reads tails, for which room is made beside what is held.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::WrongLength`], [`Error::Busy`] where there is no memory for it, or
-/// the service's failure.
+/// [`Error::NotFound`], [`Error::WrongLength`], [`Error::Busy`] where there is no memory for them,
+/// or the service's failure.
 pub(crate) async fn read(
     store: &Arc<Inner>,
     version: Version,
-    tail: &Tail,
+    tails: &[Tail],
     held: &mut Buffered,
-) -> Result<(), Error> {
-    let bytes = usize::try_from(tail.size).unwrap_or(usize::MAX);
-    if !held.make_room(&store.budget, bytes, tail.size, Wait::Long).await {
+) -> Result<Vec<Bytes>, Error> {
+    let size: u64 = tails.iter().map(|tail| tail.size).sum();
+    let bytes = usize::try_from(size).unwrap_or(usize::MAX);
+    let most = held.len() + size;
+    if size > 0 && !held.make_room(&store.budget, bytes, most, Wait::Long).await {
         return Err(Error::Busy { doing: DOING });
     }
-    let key = key(store, version, &tail.name);
-    read::whole(store, key, tail.size, &tail.etag, |chunk| held.push(chunk)).await
+    let mut chunks = Vec::new();
+    for tail in tails {
+        let key = key(store, version, &tail.name);
+        read::whole(store, key, tail.size, &tail.etag, |chunk| chunks.push(chunk)).await?;
+    }
+    Ok(chunks)
 }
 
-/// Removes one, if it is there.
-pub(crate) async fn remove(store: &Inner, version: Version, name: &str) -> Result<(), Error> {
-    delete::keys(store, vec![key(store, version, name)]).await
-}
-
-/// Removes all of them.
-pub(crate) async fn remove_all(
-    store: &Inner,
-    version: Version,
-    noted: &Noted,
-) -> Result<(), Error> {
-    remove_known(store, version, noted).await?;
-    remove_listed(store, version).await
+/// Removes some, as far as they are there.
+pub(crate) async fn remove(store: &Inner, version: Version, names: &[String]) -> Result<(), Error> {
+    delete::keys(store, names.iter().map(|name| key(store, version, name)).collect()).await
 }
 
 /// Removes those that are noted.
@@ -79,11 +75,9 @@ pub(crate) async fn remove_known(
     version: Version,
     noted: &Noted,
 ) -> Result<(), Error> {
-    let tail = noted.tail.as_ref().map(|tail| &tail.name);
-    for name in tail.into_iter().chain(&noted.replaced) {
-        remove(store, version, name).await?;
-    }
-    Ok(())
+    let tails = noted.tails.iter().map(|tail| tail.name.clone());
+    let names: Vec<String> = tails.chain(noted.dropped.iter().cloned()).collect();
+    remove(store, version, &names).await
 }
 
 /// Removes those that are listed: of attempts that nobody noted, too.
