@@ -1,4 +1,4 @@
-//! How the service is addressed and requests are signed: hosts by bucket, ambient credentials.
+//! How the service is addressed and requests are signed: hosts by bucket, what refusals are told.
 
 use crate::servers::{BUCKET, KEY, REGION, garage, open, settings};
 use crate::suite::needs_garage;
@@ -8,14 +8,13 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rowlock_blobs::{BlobStore, suite};
-use rowlock_blobs_s3::{Credentials, Problem, S3Settings};
+use rowlock_blobs_s3::{Problem, S3Settings};
 use std::convert::Infallible;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 
 /// An S3 service that keeps nothing: it notes host, path and authorization, and answers a list.
-async fn listener() -> (u16, Arc<Mutex<Vec<(String, String, String)>>>) {
+pub(crate) async fn listener() -> (u16, Arc<Mutex<Vec<(String, String, String)>>>) {
     let seen = Arc::<Mutex<Vec<_>>>::default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -151,79 +150,4 @@ async fn saying(status: u16, body: String, date: &'static str) -> u16 {
         }
     });
     port
-}
-
-const CHILD: &str = "ROWLOCK_TEST_AMBIENT_PORT";
-
-/// The chain reads its environment: a child of this test's own has one made for it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_containers_credentials_are_found() {
-    if let Ok(port) = std::env::var(CHILD) {
-        return ambient(port.parse().unwrap()).await;
-    }
-    let (port, seen) = listener().await;
-    let (role, asked) = container().await;
-    let me = std::env::current_exe().unwrap();
-    let run = move |with: bool| {
-        let mut child = Command::new(&me);
-        child.args(["--exact", "access::a_containers_credentials_are_found", "--nocapture"]);
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
-            child.env_remove(name);
-        }
-        child.env(CHILD, port.to_string()).env("HOME", "/nonexistent");
-        child.env("AWS_EC2_METADATA_DISABLED", "true");
-        if with {
-            let uri = format!("http://127.0.0.1:{role}/credentials");
-            child.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri);
-            child.env("AWS_CONTAINER_AUTHORIZATION_TOKEN", "let me in");
-        }
-        child.output().unwrap()
-    };
-    let runs = tokio::task::spawn_blocking(move || (run(true), run(false))).await.unwrap();
-    let said = |output: &std::process::Output| {
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    assert!(said(&runs.0).contains("problem: None"), "{}", said(&runs.0));
-    assert!(said(&runs.1).contains("problem: Some(NoAccessKey)"), "{}", said(&runs.1));
-    assert_eq!(*asked.lock().unwrap(), ["let me in"]);
-    let seen = seen.lock().unwrap();
-    assert_eq!(seen.len(), 1, "without a key nothing is sent");
-    assert!(seen[0].2.contains("Credential=ASIAROLE/"), "{}", seen[0].2);
-}
-
-#[expect(clippy::print_stdout, reason = "the parent reads it")]
-async fn ambient(port: u16) {
-    let store = open(S3Settings { credentials: Credentials::Ambient, ..settings(port) }).await;
-    let problem: Option<Problem> = store.problem().await;
-    println!("problem: {problem:?}");
-}
-
-/// What a container's agent answers (Amazon ECS developer guide, "Task IAM role").
-async fn container() -> (u16, Arc<Mutex<Vec<String>>>) {
-    let asked = Arc::<Mutex<Vec<_>>>::default();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let shared = Arc::clone(&asked);
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let asked = Arc::clone(&shared);
-            tokio::spawn(async move {
-                let service = service_fn(|request: Request<hyper::body::Incoming>| {
-                    let token = request.headers().get("authorization");
-                    let token = token.and_then(|token| token.to_str().ok()).unwrap_or_default();
-                    asked.lock().unwrap().push(token.to_owned());
-                    async {
-                        let answer = r#"{"AccessKeyId":"ASIAROLE","SecretAccessKey":"secret",
-                            "Token":"token","Expiration":"2099-01-01T00:00:00Z"}"#;
-                        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(answer))))
-                    }
-                });
-                let http = hyper::server::conn::http1::Builder::new();
-                let _ = http.serve_connection(TokioIo::new(stream), service).await;
-            });
-        }
-    });
-    (port, asked)
 }
