@@ -40,7 +40,7 @@ const TABLE: [Line<'_>; 31] = [
     ("remove_object", (1, 5), (1, 5)),
     ("remove_objects, 100 names", (1, 5), (1, 5)),
     ("create_multipart", (2, 5), (2, 10)),
-    ("part", (3, 13), (4, 19)),
+    ("part", (3, 14), (4, 20)),
     ("list_parts", (1, 6), (1, 6)),
     ("list_uploads", (2, 8), (2, 8)),
     ("complete_multipart", (4, 20), (5, 24)),
