@@ -129,7 +129,8 @@ impl Catalog {
         let locked = own_sql!(
             self.own_schema(),
             "UPDATE ",
-            "resumable r SET holder = $2, epoch = r.epoch + 1, held_at = now(), wanted = false \
+            "resumable r SET holder = $2, epoch = r.epoch + 1, held_at = now(), wanted = false, \
+               inherited = true \
              WHERE r.version = $1 AND r.completed_at IS NULL AND (r.expires_at < now()) = $3 \
                AND r.holder = $4 AND (SELECT pg_try_advisory_xact_lock($5)) \
              RETURNING r.*, r.expires_at < now() AS expired",
@@ -137,7 +138,8 @@ impl Catalog {
         let silent = own_sql!(
             self.own_schema(),
             "UPDATE ",
-            "resumable r SET holder = $2, epoch = r.epoch + 1, held_at = now(), wanted = false \
+            "resumable r SET holder = $2, epoch = r.epoch + 1, held_at = now(), wanted = false, \
+               inherited = true \
              WHERE r.version = $1 AND r.completed_at IS NULL AND (r.expires_at < now()) = $3 \
                AND r.holder = $4 AND r.held_at < now() - interval '1 minute' \
              RETURNING r.*, r.expires_at < now() AS expired",

@@ -23,17 +23,41 @@ impl Catalog {
         rows.iter().map(ResumableRow::from_row).collect()
     }
 
-    /// Forgets uploads that became objects, once they would have expired.
+    /// Forgets uploads that became objects, once they would have expired. Returns those that a
+    /// holder was taken for dead of: what it may have left is to be removed before.
     ///
     /// # Errors
     /// The database's.
-    pub async fn forget_completed_resumables(&self) -> Result<(), Error> {
+    pub async fn forget_completed_resumables(
+        &self,
+        limit: i64,
+    ) -> Result<Vec<ResumableRow>, Error> {
+        let forget = own_sql!(
+            self.own_schema(),
+            "DELETE FROM ",
+            "resumable WHERE completed_at IS NOT NULL AND expires_at < now() AND NOT inherited",
+        );
+        let inherited = own_sql!(
+            self.own_schema(),
+            "SELECT r.*, true AS expired FROM ",
+            "resumable r WHERE r.completed_at IS NOT NULL AND r.expires_at < now() LIMIT $1",
+        );
+        self.as_owner(forget, &[]).await?;
+        let rows = self.as_owner(inherited, &[(&limit, Type::INT8)]).await?;
+        rows.iter().map(ResumableRow::from_row).collect()
+    }
+
+    /// Forgets an upload that became an object.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_completed_resumable(&self, version: Uuid) -> Result<(), Error> {
         let sql = own_sql!(
             self.own_schema(),
             "DELETE FROM ",
-            "resumable WHERE completed_at IS NOT NULL AND expires_at < now()",
+            "resumable WHERE version = $1 AND completed_at IS NOT NULL",
         );
-        self.as_owner(sql, &[]).await.map(drop)
+        self.as_owner(sql, &[(&version, Type::UUID)]).await.map(drop)
     }
 
     /// Which of these versions are those of resumable uploads, as long as these are remembered.

@@ -119,7 +119,7 @@ impl Storage {
         Ok(self.catalog.end_resumable(&held.turn).await?)
     }
 
-    /// Gives up what nobody went on with in time.
+    /// Gives up what nobody went on with in time, and forgets what is done.
     pub(crate) async fn give_up_expired(&self, limit: i64) -> Result<(), Error> {
         for row in self.catalog.expired_resumables(limit).await? {
             let Some(id) = id_of(&row) else {
@@ -141,7 +141,14 @@ impl Storage {
                 Err(error) => tracing::warn!(%error, "an upload could not be given up yet"),
             }
         }
-        Ok(self.catalog.forget_completed_resumables().await?)
+        for row in self.catalog.forget_completed_resumables(limit).await? {
+            if let Some(id) = id_of(&row) {
+                // Never the object's blob.
+                self.blobs.remove_growing(&id.blob(), None).await?;
+            }
+            self.catalog.forget_completed_resumable(row.version).await?;
+        }
+        Ok(())
     }
 }
 

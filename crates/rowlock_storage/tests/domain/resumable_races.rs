@@ -105,6 +105,7 @@ async fn what_the_dead_held_is_taken_from_them_and_nothing_from_the_living() {
         gone.1.process()
     };
     let unseen = Presence::without_lock().process();
+    let mut taken = Vec::new();
     for (name, holder, held_at, goes_on) in [
         ("dead", dead, "now()", true),
         ("alive", living.process(), "now() - interval '1 day'", false),
@@ -114,13 +115,23 @@ async fn what_the_dead_held_is_taken_from_them_and_nothing_from_the_living() {
         let id = begin(&rig, &bucket, name, 6).await;
         append(&rig, &service(), &id, 0, b"abc").await.unwrap();
         set(&rig, &format!("holder = '{holder}', held_at = {held_at} WHERE name = '{name}'")).await;
-        let taken = append(&rig, &service(), &id, 3, b"def").await;
+        let last = append(&rig, &service(), &id, 3, b"def").await;
         if goes_on {
-            assert!(taken.unwrap().done, "{name}");
+            assert!(last.unwrap().done, "{name}");
+            taken.push(id);
         } else {
-            assert_eq!(refused(taken), "UploadLocked", "{name}");
+            assert_eq!(refused(last), "UploadLocked", "{name}");
         }
     }
+    // What a holder that lived after all may have left of a finished one goes with its row.
+    let done = rig.storage.find_resumable(&taken[0]).await.unwrap();
+    let (bucket, key) = (bucket.clone(), done.id.key.clone());
+    let blob = BlobKey { bucket: bucket.clone(), key, version: Some(done.id.version) };
+    rig.blobs.create_growing(&blob, &Default::default(), None).await.unwrap();
+    set(&rig, "expires_at = now() - interval '1 second' WHERE completed_at IS NOT NULL").await;
+    rig.work_until("completed ones forgotten", async || rows(&rig).await.len() == 2).await;
+    assert_eq!(rig.get(&service(), &bucket, "dead").await.unwrap(), b"abcdef");
+    assert_eq!(growing(&rig), 2);
     // To be told how far one is takes no waiting where the holder is dead.
     let id = begin(&rig, &bucket, "look", 6).await;
     set(&rig, &format!("holder = '{dead}', held_at = now() WHERE name = 'look'")).await;

@@ -28,6 +28,8 @@ BEGIN
             held_at timestamp with time zone,
             -- Somebody waits for the holder to let go.
             wanted boolean NOT NULL DEFAULT false,
+            -- A holder was taken for dead; should it have lived, it may have left something.
+            inherited boolean NOT NULL DEFAULT false,
             completed_at timestamp with time zone
         );
         CREATE INDEX rowlock_resumable_age ON %1$I.rowlock_resumable (expires_at);
