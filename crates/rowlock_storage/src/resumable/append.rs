@@ -17,8 +17,10 @@ use rowlock_catalog::{ResumableRow, Wish};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// After so many bytes, or so long, what is cheap to be made durable is, and recorded.
+/// After so many bytes, but not more often than once a second, or so long, what is cheap to be made
+/// durable is, and recorded.
 const RECORD_BYTES: u64 = 16 * 1024 * 1024;
+const RECORD_AGAIN: Duration = Duration::from_secs(1);
 const RECORD_AFTER: Duration = Duration::from_secs(10);
 
 /// After so long all of it is, which on an S3 service costs a request for what fills no part.
@@ -248,7 +250,8 @@ impl Task {
     ) -> Stop {
         let mut ready = Bytes::new();
         let mut since = 0;
-        let mut due = Instant::now() + RECORD_AFTER;
+        let mut recorded = Instant::now();
+        let mut due = recorded + RECORD_AFTER;
         // The first question is answered with all there is.
         let mut synced: Option<Instant> = None;
         let began = Instant::now();
@@ -289,13 +292,15 @@ impl Task {
                 }
                 Next::Due => whole = synced.unwrap_or(began).elapsed() >= SYNC_AFTER,
             }
-            if !whole && since < RECORD_BYTES && Instant::now() < due {
+            let much = since >= RECORD_BYTES && recorded.elapsed() >= RECORD_AGAIN;
+            if !whole && !much && Instant::now() < due {
                 continue;
             }
             if whole {
                 synced = Some(Instant::now());
             }
-            (since, due) = (0, Instant::now() + RECORD_AFTER);
+            (since, recorded) = (0, Instant::now());
+            due = recorded + RECORD_AFTER;
             match self.record_midway(held, grower, whole).await {
                 // Somebody waits, whom nobody has heard.
                 Ok(()) if held.row.wanted => {

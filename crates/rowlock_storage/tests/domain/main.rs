@@ -15,6 +15,7 @@ mod policies;
 mod rest_lists;
 mod rest_objects;
 mod resumable;
+mod resumable_crowd;
 mod resumable_races;
 mod scrub;
 mod support;
