@@ -361,10 +361,12 @@ impl Stop {
     }
 }
 
-/// Whether there is nothing to record: the turn is somebody else's now, or the store has nothing
-/// of the blob any more.
+/// Whether there is nothing more to record: the turn is somebody else's now, the store has nothing
+/// of the blob any more, or the last growth could not be recorded. A store may forget what an older
+/// one needs once it is asked for the next.
 fn is_lost(stop: &Stop) -> bool {
-    matches!(stop, Stop::Failed(Error::UploadLocked | Error::NoSuchUpload))
+    use Error::{Catalog, Internal, NoSuchUpload, UploadLocked};
+    matches!(stop, Stop::Failed(UploadLocked | NoSuchUpload | Catalog(_) | Internal(_)))
 }
 
 fn is_too_long(stop: &Stop) -> bool {
