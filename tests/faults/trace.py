@@ -15,6 +15,8 @@ CALL = re.compile(r'^(\w+)\((.*)$', re.S)
 FD = re.compile(r'(\d+|AT_FDCWD)<((?:[^<>]|<[^<>]*>|->)*?)>(?=[,\s)]|$)')
 # Where files begin; what is lost there was never acknowledged.
 TEMPORARY = '/.rowlock/tmp/'
+# Where blobs of resumable uploads grow.
+GROWING = '/.rowlock/growing/'
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
@@ -107,7 +109,7 @@ def faults(events, answer, since, root, key):
     sent = commit[0].begin
 
     moves = [e for e in span if e.name.startswith(('rename', 'link')) and e.ok and len(paths_of(e)) == 2 and paths_of(e)[1].startswith(root)
-             and TEMPORARY not in paths_of(e)[1]]
+             and TEMPORARY not in paths_of(e)[1] and GROWING not in paths_of(e)[1]]
     if not moves:
         return ['no file was renamed to its place']
     for move in moves:
@@ -129,6 +131,32 @@ def faults(events, answer, since, root, key):
         if path.startswith(root) and TEMPORARY not in path + '/' and not folder_synced(events, parent(path), made.end, sent):
             found.append(f'new folder whose parent was not synced before the commit: {path}')
     return found
+
+
+def growth_faults(events, answer, since, root, _key):
+    """What is out of order in a request that lets a file grow: written, synced, recorded, answered; a file that is new is in a synced folder before that."""
+    span = [e for e in events if since < e.begin <= answer.begin and e.ok]
+    found = []
+    records = [e for e in span if e.name in SENDS and is_database(e.first_fd) and 'md5' in e.text]
+    if not records:
+        return ['nothing was recorded before the answer']
+    record = records[-1]
+    if not any(e.name in RECEIVES and e.first_fd == record.first_fd and record.end < e.begin and e.end < answer.begin for e in span):
+        found.append('answered before the database had said that it was recorded')
+    writes = [e for e in span if e.name in WRITES and e.first_fd.startswith(root) and GROWING in e.first_fd]
+    if not writes:
+        return found + ['nothing was seen being written']
+    last = max(writes, key=lambda e: e.end)
+    if not any(e.name in ('fsync', 'fdatasync') and e.first_fd == last.first_fd and last.end < e.begin and e.end < record.begin or e.name == 'syncfs' for e in span):
+        found.append(f'not synced between its last write and the record: {last.first_fd}')
+    for move in (e for e in span if e.name.startswith('rename') and GROWING in paths_of(e)[-1]):
+        if not folder_synced(events, parent(paths_of(move)[-1]), move.end, record.begin):
+            found.append(f'folder not synced between the rename and the record: {parent(paths_of(move)[-1])}')
+    return found
+
+
+def growth_and_object_faults(events, answer, since, root, key):
+    return growth_faults(events, answer, since, root, key) + faults(events, answer, since, root, key)
 
 
 def written(event, names):
