@@ -180,7 +180,7 @@ async fn a_profiles_credentials_are_found() {
     let shared = ("AWS_SHARED_CREDENTIALS_FILE", file("credentials", "other"));
     let config = ("AWS_CONFIG_FILE", file("config", "profile other"));
     for from in [shared, config] {
-        signs_with(test, &[from.clone()], ["AKIADEFAULT"; 2]).await;
+        signs_with(test, std::slice::from_ref(&from), ["AKIADEFAULT"; 2]).await;
         let profile = ("AWS_PROFILE", "other".to_owned());
         signs_with(test, &[from, profile], ["AKIAOTHER"; 2]).await;
     }
