@@ -289,6 +289,10 @@ def play(rounds):
             client(one).create_bucket(Bucket=BUCKET)
             passed = 0
             for check in (read_at_once, one_upload_through_both, parts_that_meet, one_key_from_both):
+                # moto's server breaks its answers where parts meet.
+                if check is parts_that_meet and not hasattr(service, 'program'):
+                    print('needs Garage: the same part through both servers at once', flush=True)
+                    continue
                 check(one, two)
                 passed += 1
                 print(f'ok {check.__name__}', flush=True)
