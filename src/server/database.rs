@@ -13,7 +13,7 @@ use rowlock_catalog::{
 
 use super::ServeError;
 use crate::config::database::DatabaseTarget;
-use crate::config::{Backend, Config, DatabaseSettings};
+use crate::config::{Config, DatabaseSettings};
 
 /// Where the schemas of the stack are, for names in policies and triggers that name none.
 const SEARCH_PATH: [&str; 3] = ["storage", "public", "extensions"];
@@ -44,9 +44,10 @@ impl Database {
                 (None, external.url, external.pool_url, external.ssl_root_cert)
             }
         };
-        // Files are renamed at the end: nobody has to know whether their writer lives.
-        let shows_itself = matches!(config.objects.backend, Backend::S3(_));
-        let way = Way { database: &config.database, ssl_root_cert, shows_itself, prepares: true };
+        // Whether its writer lives decides who may go on with a resumable upload, and what becomes of
+        // a write to an S3 service.
+        let (shows_itself, prepares) = (true, true);
+        let way = Way { database: &config.database, ssl_root_cert, shows_itself, prepares };
         match way.catalog(&url, pool_url.as_deref(), authenticator).await {
             Ok((catalog, presence)) => Ok(Self { catalog, presence, embedded }),
             Err(error) => {
