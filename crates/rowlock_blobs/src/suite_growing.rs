@@ -138,10 +138,11 @@ async fn lost_attempts(store: &dyn BlobStore, bucket: &str, part: usize) {
             if syncs > 1 {
                 write(&mut *lost, &wrong.slice(..part / 2)).await;
             }
+            drop(lost);
+            // The write that was cut off may still be under way.
+            settled(store, &blob, &growth).await;
         }
         let at = usize::try_from(growth.offset).unwrap();
-        // The write that was cut off may still be under way.
-        settled(store, &blob, &growth).await;
         growth = append(store, &blob, &growth, &bytes.slice(at..end), end == bytes.len()).await;
     }
     finish(store, &blob, &growth, &bytes).await;
