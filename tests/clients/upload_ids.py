@@ -179,6 +179,23 @@ def presigned_parts_and_unencoded_ids(stage):
 
 
 @case
+def an_upload_that_was_ended_in_the_service_is_gone(stage):
+    """By a lifecycle rule, or past the server. moto's server answers 500 to all of this, as a store does that is away."""
+    s3, begun = stage.s3, stage.begin('ended')
+    s3.put_object(Bucket=OWN, Key='source', Body=b'source')
+    etag = s3.upload_part(**begun, PartNumber=1, Body=b'one')['ETag']
+    key = next(key for key in stage.left() if '/ended/' in key)
+    stage.there.client().abort_multipart_upload(Bucket=BUCKET, Key=key, UploadId=stage.standin.real[begun['UploadId']])
+    gone = ('NoSuchUpload', 404) if hasattr(stage.there, 'program') else ('ServiceUnavailable', 503)
+    refused(lambda: s3.upload_part(**begun, PartNumber=2, Body=b'two'), *gone)
+    refused(lambda: s3.upload_part(**begun, PartNumber=3, Body=pattern(PART + 1000, 'passes')), *gone)
+    refused(lambda: s3.upload_part_copy(**begun, PartNumber=4, CopySource={'Bucket': OWN, 'Key': 'source'}), *gone)
+    refused(lambda: s3.complete_multipart_upload(**begun, MultipartUpload=of([(1, etag)])), *gone)
+    s3.abort_multipart_upload(**begun)
+    refused(lambda: s3.head_object(Bucket=OWN, Key='ended'), '404', 404)
+
+
+@case
 def the_aws_cli_does_it_too(stage):
     server = stage.server
     env = {'PATH': os.environ['PATH'], 'HOME': str(server.folder), 'AWS_ACCESS_KEY_ID': server.access_key, 'AWS_SECRET_ACCESS_KEY': server.secret_key,
