@@ -1,13 +1,14 @@
 //! What each operation of the REST API costs on the wire: the table in ARCHITECTURE.md is what was
 //! counted, or this test fails.
 
+use crate::resumable::new as new_resumable;
 use crate::support::proxy::Travelled;
 use crate::support::{ALICE, Plan, Rig, body, during, eventually, key, new_object, service, user};
 use crate::wire::Counted;
 use rowlock_catalog::{BucketChanges, BucketFilter};
 use rowlock_storage::{
-    Access, Context, CopyMetadata, CopyRequest, Expected, FolderOrder, FolderRequest, MoveRequest,
-    NewBucket, NewObject, OwnMetadata, PageOrder, PageRequest, WriteCondition,
+    Access, Append, Context, CopyMetadata, CopyRequest, Expected, FolderOrder, FolderRequest,
+    MoveRequest, NewBucket, NewObject, OwnMetadata, PageOrder, PageRequest, WriteCondition,
 };
 use rowlock_types::{BucketName, Operation};
 
@@ -23,6 +24,7 @@ async fn measure(rig: &Rig, bucket: &BucketName, ctx: &Context) -> Vec<(&'static
     }
     let mut counted = Counted { rig, found: Vec::new() };
     uploads(&mut counted, bucket, ctx).await;
+    resumables(&mut counted, bucket, ctx).await;
     reads(&mut counted, bucket, ctx).await;
     lists(&mut counted, bucket, ctx).await;
     changes(&mut counted, bucket, ctx).await;
@@ -53,6 +55,45 @@ async fn uploads(counted: &mut Counted<'_>, bucket: &BucketName, ctx: &Context) 
             })
             .await;
     }
+}
+
+async fn resumables(counted: &mut Counted<'_>, bucket: &BucketName, ctx: &Context) {
+    let storage = &counted.rig.storage;
+    let asked = |name: String, length| new_resumable(bucket, &name, Some(length));
+    let mut ids = Vec::new();
+    counted
+        .count("resumable upload: begin", async || {
+            let asked = asked(format!("resumable{}", ids.len()), 2);
+            ids.push(storage.create_resumable(ctx, asked).await.unwrap().id);
+        })
+        .await;
+    counted
+        .count("resumable upload: how far it is", async || {
+            storage.find_resumable(&ids[0]).await.unwrap();
+        })
+        .await;
+    let mut number = 0;
+    for (name, offset) in
+        [("resumable upload: the first bytes", 0), ("resumable upload: the last bytes", 1)]
+    {
+        counted
+            .count(name, async || {
+                let append = Append { offset, ..Append::default() };
+                let id = &ids[number % ids.len()];
+                let done = storage.append_resumable(ctx, id, append, body(b"x")).await.unwrap();
+                assert_eq!(done.done, offset == 1);
+                number += 1;
+            })
+            .await;
+    }
+    let long = storage.create_resumable(ctx, asked("resumable".into(), 9)).await.unwrap().id;
+    let mut append = Append::default();
+    counted
+        .count("resumable upload: more bytes", async || {
+            let more = storage.append_resumable(ctx, &long, append, body(b"x")).await.unwrap();
+            append.offset = more.offset;
+        })
+        .await;
 }
 
 async fn reads(counted: &mut Counted<'_>, bucket: &BucketName, ctx: &Context) {
