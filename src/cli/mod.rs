@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod ambient;
 mod config_table;
 mod db;
 mod error;

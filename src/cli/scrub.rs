@@ -4,7 +4,7 @@ use std::time::Duration;
 use clap::Args;
 use rowlock_storage::{Finding, ScrubOptions, ScrubSummary};
 
-use super::{CliError, logging};
+use super::{CliError, ambient, logging};
 use crate::config::{Config, LoggingSettings, Source, duration};
 use crate::server::upkeep::Upkeep;
 
@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<bool, CliError> {
     let source = Source::from_process(Path::new("."))?;
     let config = Config::from_source(&source)?;
+    if let Some(sentence) = ambient::hand_over(&source, &config) {
+        source.warn(sentence);
+    }
     logging::start(&LoggingSettings { level: "warn", ..config.logging.clone() });
     for sentence in source.take_warnings().iter().chain(&config.alarms) {
         super::complain(sentence);

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::{CliError, init, logging};
+use super::{CliError, ambient, init, logging};
 use crate::config::{Config, Mode, Source};
 
 /// What `serve` begins with: reads the configuration from the environment and the `.env`
@@ -24,6 +24,9 @@ pub(crate) fn prepare() -> Result<Config, CliError> {
     }
     let config = Config::from_source(&source);
     if let Ok(config) = &config {
+        if let Some(sentence) = ambient::hand_over(&source, config) {
+            source.warn(sentence);
+        }
         logging::start(&config.logging);
         config.warn_of_another_port(&source);
     }

@@ -97,6 +97,26 @@ pub(crate) const VARIABLES: &[&Variable] = &[
     &CLIENT_TIMEOUT,
 ];
 
+/// What AWS's own chain of credentials reads in the environment (AWS SDKs and tools reference guide,
+/// "Environment variables support").
+pub(crate) const OF_THE_CHAIN: &[&str] = &[
+    "AWS_PROFILE",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+    "AWS_EC2_METADATA_V1_DISABLED",
+];
+
 const MIN_PART: u64 = 5_242_880;
 
 /// Which checksums are used.
@@ -439,6 +459,20 @@ mod tests {
             let refused = endpoint(bad, &[]).0.unwrap_err();
             assert!(refused.starts_with("GLOBAL_S3_ENDPOINT is "), "{refused}");
         }
+    }
+
+    #[test]
+    fn what_the_chain_reads_may_stand_in_the_file() {
+        let source = Source::new(
+            &[("AWS_PROFILE", "here")],
+            &[
+                ("AWS_PROFILE", "there"),
+                ("AWS_CONFIG_FILE", "/aws/config"),
+                ("AWS_ROLE_ARN", ""),
+                ("AWS_SECRET_ACCESS_KEY", "hush"),
+            ],
+        );
+        assert_eq!(source.only_in_file(OF_THE_CHAIN), [("AWS_CONFIG_FILE", "/aws/config")]);
     }
 
     #[test]

@@ -94,6 +94,15 @@ impl Source {
         self.environment.get("PATH").map(OsString::from)
     }
 
+    /// Those of these names that are set in `.env` and not in the environment, with their values.
+    pub(crate) fn only_in_file(&self, names: &[&'static str]) -> Vec<(&'static str, &str)> {
+        let in_file = |name: &&'static str| {
+            let value = self.file.get(*name).filter(|value| !value.is_empty())?;
+            (!self.environment.contains_key(*name)).then_some((*name, value.as_str()))
+        };
+        names.iter().filter_map(in_file).collect()
+    }
+
     /// Notes a sentence for the operator, once.
     pub(crate) fn warn(&self, sentence: String) {
         let mut warnings = self.warnings.borrow_mut();
