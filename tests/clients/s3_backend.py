@@ -39,6 +39,14 @@ def health(server, role='service_role'):
         return json.load(answer)
 
 
+def complaints(server):
+    """The log's warnings and errors, once there is an error: the server serves while it looks at the service."""
+    def lines(*levels):
+        return [line for line in server.log_path.read_text().splitlines() if any(level in line for level in levels)]
+    wait_for('an error in the log', lambda: lines('ERROR'), 30)
+    return lines('ERROR', 'WARN')
+
+
 def prefix(server):
     return f"{server.keys.get('STORAGE_TENANT_ID') or server.keys.get('TENANT_ID') or 'storage-single-tenant'}/{OWN}/"
 
@@ -173,8 +181,7 @@ def what_is_wrong_is_said_in_one_sentence(stage):
             server.environ = {**settings, **change}
             server.log_path.unlink(missing_ok=True)
             server.start()
-            log = server.log_path.read_text()
-            told = [line for line in log.splitlines() if 'ERROR' in line or 'WARN' in line]
+            told = complaints(server)
             if not any(sentence in line and 'ERROR' in line for line in told):
                 passed.append(f'{change}: no {sentence!r} in {told}')
             else:
@@ -187,6 +194,30 @@ def what_is_wrong_is_said_in_one_sentence(stage):
         server.discard()
         late.shutdown()
     same(passed, [], 'sentences')
+
+
+@case
+def what_dotenv_says_to_awss_own_chain_is_heard(stage):
+    settings = {name: value for name, value in stage.service.environment().items() if not name.startswith('AWS_')}
+    server = Server(env=settings)
+    try:
+        (server.folder / 'keys').write_text(f'[default]\naws_access_key_id = no\naws_secret_access_key = no\n[store]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n')
+        server.command('init')
+        with open(server.folder / '.env', 'a') as file:
+            file.write(f"\nAWS_PROFILE=store\nAWS_SHARED_CREDENTIALS_FILE='{server.folder}/keys'\nAWS_EC2_METADATA_DISABLED=true\n")
+        server.start()
+        same(health(server), {'healthy': True}, 'health')
+        s3 = client(server)
+        s3.create_bucket(Bucket='ambient')
+        s3.put_object(Bucket='ambient', Key='x', Body=b'signed with the profile')
+        same(body(s3.get_object(Bucket='ambient', Key='x')), b'signed with the profile', 'the object')
+        s3.delete_object(Bucket='ambient', Key='x')
+        # The process is the one that was started, with the same arguments.
+        same(open(f'/proc/{server.pid}/cmdline').read().split('\0')[:2], [str(server.binary), 'serve'], 'command line')
+        # Another command that goes to the service finds the key too.
+        contains(server.command('scrub'), 'Nothing is missing and nothing is left over', 'scrub')
+    finally:
+        server.discard()
 
 
 def run():

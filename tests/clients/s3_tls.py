@@ -4,7 +4,7 @@ import subprocess
 
 from harness import Failure, Server, case, contains, finish, run_cases, same, temp_dir, true
 from s3 import body, client, pattern
-from s3_backend import health
+from s3_backend import complaints, health
 from store import BUCKET, store
 from tls import Terminator
 
@@ -73,7 +73,7 @@ def what_is_not_trusted_is_told(stage):
             ("SSL_CERT_FILE: the store's certificate is of an authority that is not trusted", stage.environment(trusted=False)),
             ('GLOBAL_S3_ENDPOINT: the store cannot be reached', stage.environment('127.0.0.1'))):
         with Server(env=environment) as server:
-            told = [line for line in server.log_path.read_text().splitlines() if 'ERROR' in line]
+            told = [line for line in complaints(server) if 'ERROR' in line]
             same(len(told), 1, f'errors in the log: {told}')
             contains(told[0], sentence, 'log')
             same([line for line in told if ' { ' in line or 'Error(' in line], [], 'dumps')
