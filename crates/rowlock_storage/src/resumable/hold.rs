@@ -144,8 +144,7 @@ impl Storage {
 
     /// Takes the turn at an upload that has expired, unless anybody has it.
     pub(crate) async fn take_expired(&self, row: &ResumableRow) -> Result<Option<Held>, Error> {
-        let tag = resumable_tag(row.version);
-        let Some(slot) = self.resumables.enter_until(&tag, Instant::now()).await else {
+        let Some(slot) = self.resumables.enter(&resumable_tag(row.version)) else {
             return Ok(None);
         };
         let taken = match row.holder.filter(|holder| *holder != self.process) {

@@ -60,7 +60,7 @@ impl Slot {
 
 impl Registry {
     /// Takes the turn, if no other request has it.
-    fn enter(self: &Arc<Self>, tag: &str) -> Option<Slot> {
+    pub(crate) fn enter(self: &Arc<Self>, tag: &str) -> Option<Slot> {
         match self.turns.lock().entry(tag.to_owned()) {
             Entry::Occupied(_) => None,
             Entry::Vacant(vacant) => {

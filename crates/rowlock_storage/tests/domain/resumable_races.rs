@@ -340,16 +340,21 @@ async fn what_nobody_goes_on_with_expires_and_what_somebody_does_stays() {
             assert_eq!(name_of(&ended.unwrap_err()), "UploadExpired");
         }
     }
-    set(&rig, &format!("{expired} WHERE name = 'held'")).await;
+    let own = begin(&rig, &bucket, "own", 6).await;
+    let (send_own, running_own) = stalled(&rig, &rig.storage, &own, 0, b"abc").await;
+    set(&rig, &format!("{expired} WHERE name IN ('held', 'own')")).await;
     set(&rig, &format!("holder = '{dead}' WHERE name = 'of the dead'")).await;
-    rig.work_until("three given up, one forgotten", async || rows(&rig).await.len() == 2).await;
-    assert_eq!(rows(&rig).await, ["held 0/6 held", "fresh 1/3"]);
-    assert_eq!(growing(&rig), 2);
+    rig.work_until("three given up, one forgotten", async || rows(&rig).await.len() == 3).await;
+    assert_eq!(rows(&rig).await, ["held 0/6 held", "fresh 1/3", "own 0/6 held"]);
+    assert_eq!(growing(&rig), 3);
     assert_eq!(rig.get(&service(), &bucket, "done").await.unwrap(), b"abc");
     // Its next bytes put the expiry off.
     send.send(Ok(Bytes::from_static(b"def"))).unwrap();
     drop(send);
     assert!(running.await.unwrap().unwrap().done);
+    send_own.send(Ok(Bytes::from_static(b"def"))).unwrap();
+    drop(send_own);
+    assert!(running_own.await.unwrap().unwrap().done);
     drop(presence);
 }
 
