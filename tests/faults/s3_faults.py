@@ -182,6 +182,20 @@ def a_rest_client_is_told_to_come_again(stage):
 
 
 @case
+def bodies_without_a_length_are_taken_with_the_least_memory(stage):
+    # They cannot pass through: what was said to be too little for one part was raised to that.
+    data = pattern(2 * PART + 5, 'no length')
+    connection = http.client.HTTPConnection('127.0.0.1', stage.server.port, timeout=60)
+    headers = {'authorization': f'Bearer {service(stage.server)}', 'x-upsert': 'true', 'content-type': 'text/plain', 'transfer-encoding': 'chunked'}
+    connection.request('POST', f'/storage/v1/object/{BUCKET}/rest', body=iter([data[:3], data[3:]]), headers=headers, encode_chunked=True)
+    answer = connection.getresponse()
+    same(answer.status, 200, str(answer.read()))
+    true(body(client(stage.server).get_object(Bucket=BUCKET, Key='rest')) == data, 'bytes differ')
+    told = [line for line in stage.log_path.read_text().splitlines() if 'ROWLOCK_S3_BUFFER' in line]
+    same((len(told), 'WARN' in told[0], 'STORAGE_S3_UPLOAD_PART_SIZE' in told[0]), (1, True, True), str(told))
+
+
+@case
 def downloads_go_on_where_the_service_broke_off(stage):
     s3, data = client(stage.server), pattern(3 * PART + 17, 'parts')
     stage.proxy.cut(MIB, 2 * MIB, 100_000)
