@@ -22,8 +22,8 @@ const TUS_MAX_CONCURRENT_UPLOADS: Variable = Variable::new(
 
 const TUS_PART_SIZE: Variable = Variable::new(
     "TUS_PART_SIZE",
-    "The parts in which resumable uploads go to an S3 service, in MiB (at least 5): what does not \
-     fill one is sent again with what comes next.",
+    "The largest parts in which resumable uploads go to an S3 service, in MiB (at least 5): what does \
+     not fill one is sent again with what comes next.",
 )
 .default("that of `STORAGE_S3_UPLOAD_PART_SIZE`");
 

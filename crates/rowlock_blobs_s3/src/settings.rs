@@ -26,7 +26,8 @@ pub struct S3Settings {
     /// The size of a part in bytes (at least 5 MiB): larger uploads go in parts of this size.
     pub part_size: u64,
     /// The size of the parts, in bytes, of a blob that grows over several requests to a length that
-    /// nobody told; others get parts of [`S3Settings::part_size`] where these are smaller.
+    /// nobody told; others get parts of [`S3Settings::part_size`] or smaller, where there are not
+    /// too many of them.
     pub growing_part_size: u64,
     /// How many parts of one upload are sent at a time.
     pub queue_size: usize,

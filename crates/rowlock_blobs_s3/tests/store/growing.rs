@@ -256,7 +256,7 @@ async fn a_great_many_tails_become_one() {
 async fn slow_clients_hold_no_more_memory_than_there_is() {
     let bench = bench(|it| S3Settings { buffer_budget: PART + (2 << 20), ..it }).await;
     let bytes = suite::pattern(PART + 1000);
-    let blobs: Vec<_> = (0..8).map(|n| suite::blob(BUCKET, &format!("slow/{n}"))).collect();
+    let blobs: Vec<_> = (0..5).map(|n| suite::blob(BUCKET, &format!("slow/{n}"))).collect();
     bench.proxy.next([]);
     let uploads = blobs.iter().map(async |blob| {
         let attributes = suite::attributes();
