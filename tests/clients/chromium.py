@@ -1,4 +1,4 @@
-"""A page in Chromium on another origin: @supabase/supabase-js with keys of both kinds, and the AWS SDK with forms and signed URLs."""
+"""A page in Chromium on another origin: @supabase/supabase-js with keys of both kinds, tus-js-client and Uppy, and the AWS SDK with forms and signed URLs."""
 import shutil
 import sys
 
@@ -7,6 +7,8 @@ from nodejs import run
 from session_token import ALICE, BOB
 from supabase_js import OPAQUE, key_pairs, prepare
 from tls import Terminator
+from tus_clients import POLICIES as TUS_POLICIES
+from tus_clients import told
 
 
 def page(suite, label, server, tls, port=0, **told):
@@ -21,6 +23,8 @@ def everything(server, tls):
     users = dict(ALICE=server.token(ALICE), BOB=server.token(BOB))
     for label, publishable, secret in key_pairs(server):
         yield page('supabase', f'supabase-js, {label}', server, tls, RUN=label, PUBLISHABLE=publishable, SECRET=secret, **users)
+    server.sql(TUS_POLICIES)
+    yield page('tus', 'resumable', server, tls, **told(server, 'page'))
     yield page('browser_s3', 'aws-sdk', server, tls, ACCESS_KEY=server.access_key, SECRET_KEY=server.secret_key,
                ANON_KEY=server.keys['ANON_KEY'], TENANT='stub', **users)
     # The same server, started anew with a list of origins; the page stands on it, then does not.

@@ -8,7 +8,7 @@ import requests
 from harness import Failure, Server, case, contains, finish, run_cases, same, true, wait_for
 from rest_uploads import ALICE, bucket, call, fine, service
 from s3 import pattern
-from tus import OFFSET_TYPE, Tus, metadata
+from resumable import OFFSET_TYPE, Tus, metadata
 
 BUCKET = 'resumable'
 POLICIES = """
@@ -483,13 +483,16 @@ def so_many_bodies_at_a_time(server):
 
 @case
 def nothing_is_left_over(server):
-    """Blobs are those of rows; what was begun and not finished stays until it expires."""
+    """Blobs are those of rows; of what was begun and not finished there are parts until it expires."""
     def strays():
-        rows = set(server.sql("select bucket_id || '/' || name || '/' || version from storage.objects").splitlines())
-        return [blob for blob in server.blobs() if not any(blob.endswith(row) for row in rows) and not blob.endswith(('.part', '.part2'))]
-    wait_for('the blobs without a row to go', lambda: not strays(), 150, every=1)
-    log = server.log_path.read_text(errors='replace')
-    true('panicked' not in log, 'a handler panicked')
+        rows = server.sql("select bucket_id || '/' || name || '/' || version from storage.objects").splitlines()
+        begun = server.sql('select version from rowlock.rowlock_resumable where completed_at is null').splitlines()
+        return [blob for blob in server.blobs() if not any(blob.endswith(row) for row in rows) and not any(version in blob for version in begun)]
+    try:
+        wait_for('the blobs without a row to go', lambda: not strays(), 100, every=1)
+    except Failure as failure:
+        raise Failure(f'{failure}: {strays()[:5]}') from None
+    true('panicked' not in server.log_path.read_text(errors='replace'), 'a handler panicked')
 
 
 if __name__ == '__main__':
