@@ -88,7 +88,7 @@ impl Catalog {
     pub async fn next_outbox_due(&self) -> Result<Option<Duration>, Error> {
         let sql = own_sql!(
             self.own_schema(),
-            "SELECT greatest(0, extract(epoch FROM min(due_at) - now()))::float8 FROM ",
+            "SELECT extract(epoch FROM min(due_at) - now())::float8 FROM ",
             "outbox",
         );
         let rows = self.as_owner(sql, &[]).await?;
@@ -96,7 +96,8 @@ impl Catalog {
             Some(row) => row.try_get(0)?,
             None => None,
         };
-        Ok(seconds.map(|s| Duration::try_from_secs_f64(s).unwrap_or(Duration::MAX)))
+        // Not `greatest` in SQL: of a number and NULL that is the number.
+        Ok(seconds.map(|s| Duration::try_from_secs_f64(s.max(0.0)).unwrap_or(Duration::MAX)))
     }
 
     /// Removes rows whose work is done (or turned out to be none).

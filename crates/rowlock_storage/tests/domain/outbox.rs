@@ -190,6 +190,24 @@ async fn absence_under_policies_proves_nothing() {
 }
 
 #[tokio::test]
+async fn nothing_is_due_while_there_is_nothing() {
+    let rig = Rig::new().await;
+    assert_eq!(rig.catalog.next_outbox_due().await.unwrap(), None);
+    let bucket = rig.bucket("b").await;
+    rig.put(&service(), &bucket, "k", b"x").await.unwrap();
+    delete(&rig, &bucket, "k").await;
+    let due = |seconds: i32| {
+        let table = rig.own_table("outbox");
+        format!("UPDATE {table} SET due_at = now() + make_interval(secs => {seconds})")
+    };
+    rig.sql(&due(100)).await;
+    let soon = rig.catalog.next_outbox_due().await.unwrap().unwrap();
+    assert!(soon > Duration::from_secs(50) && soon <= Duration::from_secs(100), "{soon:?}");
+    rig.sql(&due(-100)).await;
+    assert_eq!(rig.catalog.next_outbox_due().await.unwrap(), Some(Duration::ZERO));
+}
+
+#[tokio::test]
 async fn a_worker_that_died_leaves_its_work_to_the_next() {
     let rig = Rig::new().await;
     let bucket = rig.bucket("b").await;
