@@ -1,4 +1,4 @@
-"""Row-level security, cell by cell: every operation of REST and of S3, asked by everyone under every set of policies.
+"""Row-level security, cell by cell: every operation of REST, of resumable uploads and of S3, asked by everyone under every set of policies.
 
 For each cell the database itself says first what may happen (rls/oracle.py, in a transaction that is rolled back): the answer, and every
 row as it has to be afterwards. Then the operation goes over the socket. Status, error code, what the answer tells, all rows, and the bytes
@@ -13,7 +13,7 @@ import requests
 
 from harness import ROOT, Failure, Server, finish, temp_dir
 from pg import Postgres, stack, stack_environment
-from rls import rest, s3   # noqa: F401  they register their operations
+from rls import rest, s3, tus   # noqa: F401  they register their operations
 from rls.operations import OPERATIONS
 from rls.oracle import Question, Refused, md5
 from rls.world import IMAGE, POLICIES, TARGETS, TEXT, World

@@ -209,7 +209,7 @@ def nothing_left(sql, there):
         raise Failure(f'{failure}: {len(found)}, such as {found[:3]}') from None
 
 
-SETTINGS = dict(ROWLOCK_BLOB_GRACE='1s', TUS_URL_EXPIRY_MS='30000')
+SETTINGS = dict(ROWLOCK_BLOB_GRACE='1s', TUS_URL_EXPIRY_MS='15000')
 
 
 def on_files(rounds):
