@@ -64,7 +64,8 @@ const QUEUE_SIZE: Variable = Variable::new(
 const BUFFER: Variable = Variable::new(
     "ROWLOCK_S3_BUFFER",
     "The bytes that all uploads together hold in memory so that they can be sent again, at least \
-     one part's; what finds no room is passed through.",
+     one part's; what finds no room is passed through. Resumable uploads are at most 10,000 times \
+     what it holds beside one part (480,000 MiB by default), and 5 TiB.",
 )
 .default("67108864");
 const MAX_SOCKETS: Variable = Variable::new(

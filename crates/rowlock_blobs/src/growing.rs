@@ -41,6 +41,9 @@ pub struct Grown {
     pub size: u64,
     /// Its entity tag without quotes: the store's own, or the MD5 of its bytes in hex.
     pub etag: String,
+    /// Whether something of its growth could not be removed yet:
+    /// [`GrowingStore::remove_growing`] is to be called some time.
+    pub left: bool,
 }
 
 /// The part of a store that keeps blobs while they grow. All of it needs a blob with a version.
@@ -49,11 +52,18 @@ pub struct Grown {
 /// method that writes returns only when what it wrote would survive a power loss.
 #[async_trait]
 pub trait GrowingStore: Send + Sync {
+    /// Refuses a blob that is to grow to a length that the store cannot keep, before anything is
+    /// begun.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    fn check_growing(&self, length: u64) -> Result<(), Error>;
+
     /// Begins a blob that grows, to `length` bytes where that is known; a repeated call begins
     /// anew.
     ///
     /// # Errors
-    /// [`Error::UnsupportedKey`], [`Error::Full`], or the store's failure.
+    /// [`Error::TooLarge`], [`Error::UnsupportedKey`], [`Error::Full`], or the store's failure.
     async fn create_growing(
         &self,
         blob: &BlobKey,
@@ -99,7 +109,7 @@ pub trait Grower: Send {
     /// one hop to another thread.
     ///
     /// # Errors
-    /// [`Error::Full`], [`Error::Busy`] where there is no memory for more, those of
+    /// [`Error::Full`], [`Error::TooLarge`], [`Error::Busy`] where there is no memory for more, those of
     /// [`GrowingStore::grow`] where only now it shows that something is gone, or the store's failure.
     /// No more can be written then, but what came before may still be made durable.
     async fn write(&mut self, chunk: Bytes) -> Result<(), Error>;

@@ -89,6 +89,12 @@ pub enum Error {
     /// The key cannot be kept by this store.
     #[error("the store cannot keep this key: {0}")]
     UnsupportedKey(&'static str),
+    /// Blobs of this store are not as large as that.
+    #[error("the store keeps no more than {most} bytes of a blob")]
+    TooLarge {
+        /// The most bytes.
+        most: u64,
+    },
     /// No space is left, or a quota is used up.
     #[error("the store is full")]
     Full,

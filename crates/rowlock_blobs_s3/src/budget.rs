@@ -41,6 +41,8 @@ struct Inner {
     /// Room for one whole piece, set apart where there is enough. Without it, pieces that cannot
     /// pass through could take all the room half full, and wait for each other.
     turn: Option<Arc<Semaphore>>,
+    /// How much that is.
+    piece: u64,
     /// Somebody waited in vain, and nothing has come back since.
     stuck: AtomicBool,
 }
@@ -49,7 +51,8 @@ struct Inner {
 #[derive(Debug, Default)]
 pub(crate) struct Share {
     room: Option<(Budget, OwnedSemaphorePermit)>,
-    turn: Option<OwnedSemaphorePermit>,
+    /// The turn, and how many bytes it is for.
+    turn: Option<(OwnedSemaphorePermit, u64)>,
 }
 
 impl Budget {
@@ -62,8 +65,14 @@ impl Budget {
             room: Arc::new(Semaphore::new(usize::try_from(whole).unwrap_or_default())),
             whole,
             turn: apart.map(|_| Arc::new(Semaphore::new(1))),
+            piece,
             stuck: AtomicBool::new(false),
         }))
+    }
+
+    /// The largest piece that there can be room for.
+    pub(crate) fn largest(&self) -> u64 {
+        self.0.whole.max(if self.0.turn.is_some() { self.0.piece } else { 0 })
     }
 
     /// Makes a share cover `wanted` bytes of a piece that has at most `most`; false when it does
@@ -94,12 +103,13 @@ impl Budget {
                 waited.ok().flatten().is_some_and(|permit| share.add(self, permit))
             }
             Wait::Long => {
+                let is_piece = most.max(wanted) <= self.0.piece;
                 let either = async {
                     tokio::select! {
                         biased;
                         Some(permit) = self.room(more), if fits => share.add(self, permit),
-                        Some(turn) = self.turn() => {
-                            share.turn = Some(turn);
+                        Some(turn) = self.turn(), if is_piece => {
+                            share.turn = Some((turn, self.0.piece));
                             true
                         }
                         else => false,
@@ -121,7 +131,8 @@ impl Budget {
 
 impl Share {
     fn covers(&self, bytes: u64) -> bool {
-        self.turn.is_some() || bytes <= UNCOUNTED + self.bytes()
+        let turn = self.turn.as_ref().map_or(0, |(_, piece)| *piece);
+        bytes <= turn.max(UNCOUNTED + self.bytes())
     }
 
     fn bytes(&self) -> u64 {
@@ -216,6 +227,26 @@ mod tests {
         let began = tokio::time::Instant::now();
         futures_util::future::join_all(pieces).await;
         assert!(began.elapsed() < LONG_PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_is_for_one_piece_and_no_more() {
+        let budget = Budget::new(3 * PIECE as usize, PIECE);
+        assert_eq!(budget.largest(), 2 * PIECE);
+        assert_eq!(Budget::new(PIECE as usize, PIECE).largest(), PIECE);
+        assert_eq!(Budget::new(1000, PIECE).largest(), 1000);
+        let began = tokio::time::Instant::now();
+        assert!(take(&budget, 3 * PIECE, Wait::Long).await.is_none());
+        assert_eq!(began.elapsed(), Duration::ZERO, "what can never be there is not waited for");
+        let all = take(&budget, 2 * PIECE + UNCOUNTED, Wait::No).await.unwrap();
+        let mut share = take(&budget, PIECE, Wait::Long).await.unwrap();
+        assert!(!budget.grow(&mut share, PIECE + UNCOUNTED + 1, 2 * PIECE, Wait::Long).await);
+        // What may become more than a piece waits for room from its beginning.
+        drop(share);
+        let mut share = Share::default();
+        assert!(!budget.grow(&mut share, 20 * KIB, 2 * PIECE, Wait::Long).await);
+        drop(all);
+        assert!(budget.grow(&mut share, 2 * PIECE, 2 * PIECE, Wait::Long).await);
     }
 
     #[tokio::test(start_paused = true)]

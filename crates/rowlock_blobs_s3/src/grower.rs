@@ -8,7 +8,7 @@ use crate::budget::Wait;
 use crate::growing::Noted;
 use crate::piece::Buffered;
 use crate::store::{Inner, MAX_PARTS, MIN_PART};
-use crate::tail;
+use crate::tail::{self, Tail};
 use crate::upload::Upload;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,8 +26,12 @@ const LEAST: u64 = 64 << 10;
 const MANY: u64 = 1 << 20;
 /// How long bytes are held at most, where a checkpoint is asked for.
 const HELD: Duration = Duration::from_secs(5);
-/// How many tails there are before they are made one.
-const MOST_TAILS: usize = 200;
+/// How many tails there are before some of them are made one, and how many at a time. Of four times
+/// as many the lightest have a quarter of a part at most: seldom much work or memory.
+const MANY_TAILS: usize = 200;
+const RUN: usize = MANY_TAILS / 4;
+/// With so many it may not wait any longer.
+const MOST_TAILS: usize = 2 * MANY_TAILS;
 
 pub(crate) struct S3Grower {
     store: Arc<Inner>,
@@ -77,6 +81,9 @@ impl S3Grower {
 
     async fn take(&mut self, mut chunk: Bytes) -> Result<(), Error> {
         while !chunk.is_empty() {
+            if self.upload.is_full() {
+                return Err(Error::TooLarge { most: self.noted.part_size * MAX_PARTS });
+            }
             let room = self.noted.part_size.saturating_sub(self.filled());
             let now = chunk.split_to(chunk.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
             self.make_room(now.len()).await?;
@@ -137,6 +144,23 @@ impl S3Grower {
 
     /// Reads the tails back, in front of what is held.
     async fn gather(&mut self) -> Result<(), Error> {
+        let tails = self.noted.in_tails();
+        if tails == 0 {
+            return Ok(());
+        }
+        self.held.take_room(self.upload.spare_now());
+        let (bytes, whole) = (usize::try_from(tails).unwrap_or(usize::MAX), self.filled());
+        let budget = &self.store.budget;
+        // Too large for a turn: several that wait with a part of their room would wait for each
+        // other.
+        if !self.held.make_room(budget, bytes, whole, Wait::No).await
+            && whole > self.store.part_size()
+        {
+            match self.held.len() {
+                0 => self.held = Buffered::default(),
+                _ => self.put_held().await?,
+            }
+        }
         let front = tail::read(&self.store, self.version, &self.noted.tails, &mut self.held);
         let front = front.await?;
         self.held.prepend(front);
@@ -145,21 +169,40 @@ impl S3Grower {
 
     /// Keeps what is held in the service.
     async fn put_tail(&mut self) -> Result<(), Error> {
+        self.put_held().await?;
+        let tails = self.noted.tails.len();
+        if tails < MANY_TAILS {
+            return Ok(());
+        }
+        match self.merge_tails().await {
+            Err(error) if tails < MOST_TAILS => {
+                tracing::debug!(%error, "what is kept of a growing blob stays in many pieces");
+                Ok(())
+            }
+            merged => merged,
+        }
+    }
+
+    async fn put_held(&mut self) -> Result<(), Error> {
         self.settle().await?;
-        let merges = self.noted.tails.len() >= MOST_TAILS;
-        if merges {
-            self.gather().await?;
-            // Given up half way, they would be in front of themselves.
-            self.broken = true;
-        }
         let tail = tail::put(&self.store, self.version, &self.held).await?;
-        if merges {
-            self.drop_tails();
-            self.broken = false;
-        }
         self.noted.tails.push(tail);
         self.held = Buffered::default();
         self.new = false;
+        Ok(())
+    }
+
+    /// Makes one of those neighbours that have the fewest bytes.
+    async fn merge_tails(&mut self) -> Result<(), Error> {
+        let size = |run: &[Tail]| run.iter().map(|tail| tail.size).sum::<u64>();
+        let runs = self.noted.tails.windows(RUN).enumerate();
+        let Some((at, run)) = runs.min_by_key(|(_, run)| size(run)) else { return Ok(()) };
+        let mut held = Buffered::default();
+        let chunks = tail::read(&self.store, self.version, run, &mut held).await?;
+        held.prepend(chunks);
+        let one = tail::put(&self.store, self.version, &held).await?;
+        let merged = self.noted.tails.splice(at..at + RUN, [one]);
+        self.dropped.extend(merged.map(|tail| tail.name));
         Ok(())
     }
 

@@ -92,6 +92,10 @@ pub(crate) fn version(blob: &BlobKey) -> Result<Version, Error> {
 
 #[async_trait]
 impl GrowingStore for S3Store {
+    fn check_growing(&self, length: u64) -> Result<(), Error> {
+        self.0.growing_part_size(Some(length)).map(drop)
+    }
+
     async fn create_growing(
         &self,
         blob: &BlobKey,
@@ -99,12 +103,13 @@ impl GrowingStore for S3Store {
         length: Option<u64>,
     ) -> Result<Growth, Error> {
         version(blob)?;
+        let part_size = self.0.growing_part_size(length)?;
         let key = checked(self.0.layout.key(blob))?;
         let (upload, summed) = multipart::create_summed(&self.0, &key, attributes).await?;
         let noted = Noted {
             upload,
             summed,
-            part_size: self.0.growing_part_size(length),
+            part_size,
             length,
             parts: Vec::new(),
             tails: Vec::new(),
@@ -139,10 +144,10 @@ impl GrowingStore for S3Store {
                 None => false,
             },
         };
-        let grown = if whole {
+        let mut grown = if whole {
             let id = noted.upload.as_str();
             let joined = multipart::complete(store, &key, id, &parts, attributes).await?;
-            Grown { size: joined.size, etag: joined.etag }
+            Grown { size: joined.size, etag: joined.etag, left: false }
         } else {
             finished(store, &key, growth.offset).await?
         };
@@ -151,6 +156,7 @@ impl GrowingStore for S3Store {
             tail::remove_listed(store, version).await
         };
         if let Err(error) = removed.await {
+            grown.left = true;
             tracing::warn!(%error, "what was kept of a blob while it grew could not be removed yet");
         }
         Ok(grown)
@@ -201,7 +207,7 @@ async fn last_part(
 /// What an earlier attempt has made of it.
 async fn finished(store: &Inner, key: &str, size: u64) -> Result<Grown, Error> {
     match read::head(store, key).await {
-        Ok(found) if found.size == size => Ok(Grown { size, etag: found.etag }),
+        Ok(found) if found.size == size => Ok(Grown { size, etag: found.etag, left: false }),
         Ok(found) => Err(Error::WrongLength { expected: size, found: found.size }),
         Err(failure) => Err(failure.error(FINISHING)),
     }

@@ -37,6 +37,8 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 pub(crate) const MIN_PART: u64 = 5 << 20;
 /// The most parts of an upload (ibid.).
 pub(crate) const MAX_PARTS: u64 = 10_000;
+/// The largest object that services are known to keep (ibid.).
+pub(crate) const MAX_OBJECT: u64 = 5 << 40;
 /// How long a service may work at joining or copying before it answers, at most.
 const LONG_WORK: Duration = Duration::from_secs(600);
 /// The bytes that it joins or copies in a second at least.
@@ -178,13 +180,31 @@ impl Inner {
     }
 
     /// The size of the parts of a blob that grows, to `length` bytes where that is known. As long
-    /// as it is not, there may be many of them to come.
-    pub(crate) fn growing_part_size(&self, length: Option<u64>) -> u64 {
-        let most = self.settings.growing_part_size.max(MIN_PART);
-        match length {
-            Some(length) => most.min(self.part_size()).max(length.div_ceil(MAX_PARTS)),
-            None => most,
+    /// as it is not, there may be many of them to come. Each has to be in memory as a whole.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub(crate) fn growing_part_size(&self, length: Option<u64>) -> Result<u64, Error> {
+        let usual = self.settings.growing_part_size.max(MIN_PART);
+        let wanted = match length {
+            Some(length) => usual.min(self.part_size()).max(length.div_ceil(MAX_PARTS)),
+            None => usual.min(MAX_OBJECT / MAX_PARTS),
+        };
+        let largest = self.budget.largest().max(MIN_PART);
+        let Some(length) = length else { return Ok(wanted.min(largest)) };
+        let most = largest.saturating_mul(MAX_PARTS).min(MAX_OBJECT);
+        if length <= most {
+            return Ok(wanted.min(largest));
         }
+        if length <= MAX_OBJECT {
+            tracing::warn!(
+                length,
+                most,
+                part = wanted,
+                "a resumable upload is refused: ROWLOCK_S3_BUFFER has no room for its parts"
+            );
+        }
+        Err(Error::TooLarge { most })
     }
 
     pub(crate) fn bucket(&self) -> &str {
@@ -375,6 +395,7 @@ mod tests {
     use super::*;
     use crate::{Limits, Separator};
     use aws_sdk_s3::presigning::PresigningConfig;
+    use rowlock_blobs::GrowingStore;
 
     fn settings(endpoint: Option<&str>, force_path_style: bool) -> S3Settings {
         S3Settings {
@@ -431,16 +452,41 @@ mod tests {
         let usual = with(16 * MIB, 50 * MIB).await;
         let small = with(64 * MIB, 1).await;
         for (length, size, size_small) in [
-            (None, 50 * MIB, MIN_PART),
+            // No more than there is room for: 64 MiB but one part.
+            (None, 48 * MIB, MIN_PART),
             (Some(0), 16 * MIB, MIN_PART),
             (Some(160_000 * MIB), 16 * MIB, 16 * MIB),
             (Some(160_000 * MIB + 1), 16 * MIB + 1, 16 * MIB + 1),
-            // The longest object there is (S3 user guide: 5 TiB).
-            (Some(5 << 40), 549_755_814, 549_755_814),
+            (Some(480_000 * MIB), 48 * MIB, 48 * MIB),
         ] {
-            assert_eq!(usual.0.growing_part_size(length), size, "{length:?}");
-            assert_eq!(small.0.growing_part_size(length), size_small, "{length:?}");
+            assert_eq!(usual.0.growing_part_size(length).unwrap(), size, "{length:?}");
+            assert_eq!(small.0.growing_part_size(length).unwrap(), size_small, "{length:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_grows_is_no_longer_than_its_parts_have_room_for() {
+        let with = async |buffer_budget| {
+            S3Store::open(S3Settings { buffer_budget, ..settings(None, false) }).await.unwrap()
+        };
+        for (buffer, longest) in [
+            (16 << 20, 160_000 << 20),
+            (64 << 20, 480_000 << 20),
+            // The longest object there is, however much room (S3 user guide: 5 TiB).
+            (2 << 30, 5 << 40),
+        ] {
+            let store = with(buffer).await;
+            store.check_growing(longest).unwrap();
+            for length in [longest + 1, 9 * 10_u64.pow(17), u64::MAX] {
+                let refused = store.check_growing(length);
+                assert!(
+                    matches!(refused, Err(Error::TooLarge { most }) if most == longest),
+                    "{length} with {buffer}: {refused:?}"
+                );
+            }
+        }
+        let size = with(2 << 30).await.0.growing_part_size(Some(5 << 40)).unwrap();
+        assert_eq!(size, 549_755_814);
     }
 
     #[tokio::test]

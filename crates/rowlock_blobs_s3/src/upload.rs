@@ -186,13 +186,18 @@ impl Upload {
 
     /// Takes on the request that sends the next part.
     pub(crate) async fn sent(&mut self, size: u64, sending: Sending) -> Result<(), Error> {
-        if u64::from(self.next) > MAX_PARTS {
+        if self.is_full() {
             let source = io::Error::other("more parts than an upload may have");
             return Err(Error::Io { doing: DOING, source });
         }
         self.sending.push_back((self.next, size, sending));
         self.next += 1;
         self.wait(self.store.settings.queue_size.max(1)).await
+    }
+
+    /// Whether it has as many parts as there may be.
+    pub(crate) fn is_full(&self) -> bool {
+        u64::from(self.next) > MAX_PARTS
     }
 
     /// Whether none of its parts was sent yet.

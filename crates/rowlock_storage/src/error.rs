@@ -125,6 +125,10 @@ impl From<rowlock_blobs::Error> for Error {
             rowlock_blobs::Error::NotFound => Self::NoSuchKey,
             rowlock_blobs::Error::UploadNotFound => Self::NoSuchUpload,
             rowlock_blobs::Error::PartNotFound(number) => Self::InvalidPart(number),
+            rowlock_blobs::Error::TooLarge { most } => {
+                let limit = crate::SizeLimit { bytes: most, of: crate::LimitOf::Server };
+                Self::EntityTooLarge { limit, size: None }
+            }
             rowlock_blobs::Error::Full => Self::StorageFull,
             rowlock_blobs::Error::Busy { doing } => Self::Busy(doing),
             rowlock_blobs::Error::Unavailable { .. } => Self::StorageUnavailable(error),

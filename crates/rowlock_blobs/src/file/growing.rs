@@ -45,6 +45,11 @@ fn noted(growth: &Growth) -> Result<RunningMd5, Error> {
 
 #[async_trait]
 impl GrowingStore for FileStore {
+    fn check_growing(&self, _length: u64) -> Result<(), Error> {
+        // The file system says at the first byte beyond.
+        Ok(())
+    }
+
     async fn create_growing(
         &self,
         blob: &BlobKey,
@@ -77,7 +82,7 @@ impl GrowingStore for FileStore {
         let (target, attributes) = (self.0.blob_target(blob), attributes.clone());
         let size = growth.offset;
         self.0.in_turn(move |store| finish(store, &place, &target, size, &attributes)).await?;
-        Ok(Grown { size, etag: hex::encode(md5.finish()) })
+        Ok(Grown { size, etag: hex::encode(md5.finish()), left: false })
     }
 
     async fn remove_growing(&self, blob: &BlobKey, _growth: Option<&Growth>) -> Result<(), Error> {

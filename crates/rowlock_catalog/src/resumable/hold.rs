@@ -249,6 +249,20 @@ impl Catalog {
         Ok(!self.as_owner(sql, &held.params()).await?.is_empty())
     }
 
+    /// Notes that something of an upload may lie beside its object, to be removed before its row
+    /// is forgotten. No more than that where the turn is over.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn mark_resumable(&self, held: &HeldResumable) -> Result<(), Error> {
+        let sql = own_sql!(
+            self.own_schema(),
+            "UPDATE ",
+            "resumable SET inherited = true WHERE version = $1 AND holder = $2 AND epoch = $3",
+        );
+        self.as_owner(sql, &held.params()).await.map(drop)
+    }
+
     /// Ends an upload without an object: its row goes, and the outbox deletes the blob that it may
     /// have become. False when the turn is over.
     ///

@@ -65,6 +65,9 @@ impl Storage {
         let blob = id.blob();
         let grown = self.blobs.finish_growing(&blob, &growth, &attributes).await;
         let grown = grown.map_err(of_growing)?;
+        if grown.left {
+            self.catalog.mark_resumable(&held.turn).await?;
+        }
         if grown.size != length {
             return Err(Error::NoSuchUpload);
         }

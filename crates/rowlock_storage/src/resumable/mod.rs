@@ -129,6 +129,7 @@ impl Storage {
         object.content_length = length;
         let user_metadata = own.user_metadata(&object).to_json();
         let permitted = self.permit_resumable(ctx, &object, &user_metadata).await?;
+        length.map_or(Ok(()), |length| self.blobs.check_growing(length))?;
         let version = Version::random();
         let row = NewResumableRow {
             version: uuid_of(version),

@@ -1,5 +1,6 @@
 //! Resumable uploads: what they become, and what they refuse.
 
+use crate::support::stores::{Hooked, Hooks};
 use crate::support::{
     ALICE, BOB, Plan, Rig, anon, body, eventually, key, name_of, new_object, service, slow_body,
     user,
@@ -10,6 +11,7 @@ use rowlock_storage::{
     WriteCondition,
 };
 use rowlock_types::BucketName;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) fn new(bucket: &BucketName, name: &str, length: Option<u64>) -> NewResumable {
@@ -195,6 +197,50 @@ async fn limits_and_types_are_the_buckets() {
     let missing = new(&BucketName::existing("nope").unwrap(), "x", Some(1));
     assert_eq!(refused(rig.storage.create_resumable(&service(), missing).await), "NoSuchBucket");
     assert_eq!(rows(&rig).await.len(), 2);
+}
+
+async fn hooked(hooks: &Arc<Hooks>) -> Rig {
+    let shared = Arc::clone(hooks);
+    let wrap: crate::support::Wrap =
+        Box::new(move |inner| Arc::new(Hooked { inner, hooks: shared }));
+    Rig::with(Plan { wrap: Some(wrap), ..Plan::default() }).await
+}
+
+#[tokio::test]
+async fn what_the_store_could_not_remove_at_the_end_goes_with_the_row() {
+    let hooks = Arc::<Hooks>::default();
+    let rig = hooked(&hooks).await;
+    let (bucket, table) = (rig.bucket("b").await, rig.own_table("resumable"));
+    let mut left = Vec::new();
+    for leaves in [false, true] {
+        *hooks.leaves.lock() = leaves;
+        let id = begin(&rig, &bucket, &format!("{leaves}"), 3).await;
+        append(&rig, &service(), &id, 0, b"abc").await.unwrap();
+        if leaves {
+            left.push(id.version);
+        }
+    }
+    rig.sql(&format!("UPDATE {table} SET expires_at = now() - interval '1 second'")).await;
+    rig.work_until("both forgotten", async || rows(&rig).await.is_empty()).await;
+    let removed = hooks.unfinished.lock();
+    assert_eq!(removed.iter().filter_map(|blob| blob.version).collect::<Vec<_>>(), left);
+}
+
+#[tokio::test]
+async fn what_is_longer_than_the_store_can_keep_never_begins() {
+    let hooks = Arc::<Hooks>::default();
+    *hooks.longest.lock() = Some(5);
+    let rig = hooked(&hooks).await;
+    let bucket = rig.bucket("b").await;
+    let ask = async |length| {
+        rig.storage.create_resumable(&service(), new(&bucket, "x", length)).await
+    };
+    for length in [6, 9 * 10_u64.pow(17)] {
+        assert_eq!(refused(ask(Some(length)).await), "EntityTooLarge");
+    }
+    assert_eq!(rows(&rig).await, Vec::<String>::new());
+    let id = ask(Some(5)).await.unwrap().id;
+    append(&rig, &service(), &id, 0, b"abcde").await.unwrap();
 }
 
 #[tokio::test]

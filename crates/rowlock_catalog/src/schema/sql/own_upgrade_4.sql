@@ -28,7 +28,8 @@ BEGIN
             held_at timestamp with time zone,
             -- Somebody waits for the holder to let go.
             wanted boolean NOT NULL DEFAULT false,
-            -- A holder was taken for dead; should it have lived, it may have left something.
+            -- Something may lie beside its object: it could not be removed, or a holder that was
+            -- taken for dead lived and left it.
             inherited boolean NOT NULL DEFAULT false,
             completed_at timestamp with time zone
         );

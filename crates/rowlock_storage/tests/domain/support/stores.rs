@@ -23,6 +23,10 @@ type Hook<T> = Mutex<Option<Box<dyn FnMut(T) -> Pause + Send>>>;
 pub(crate) struct Hooks {
     /// The store has no rename while this is set.
     pub(crate) in_place: Mutex<bool>,
+    /// How long a blob may grow to.
+    pub(crate) longest: Mutex<Option<u64>>,
+    /// The end of a blob that grew leaves something while this is set.
+    pub(crate) leaves: Mutex<bool>,
     /// Blobs of which unfinished uploads were asked to be removed.
     pub(crate) unfinished: Mutex<Vec<BlobKey>>,
     /// Deletions fail while this is set.
@@ -59,6 +63,13 @@ pub(crate) struct Hooked {
 
 #[async_trait]
 impl GrowingStore for Hooked {
+    fn check_growing(&self, length: u64) -> Result<(), Error> {
+        match *self.hooks.longest.lock() {
+            Some(most) if length > most => Err(Error::TooLarge { most }),
+            _ => self.inner.check_growing(length),
+        }
+    }
+
     async fn create_growing(
         &self,
         blob: &BlobKey,
@@ -78,7 +89,10 @@ impl GrowingStore for Hooked {
         growth: &Growth,
         attributes: &BlobAttributes,
     ) -> Result<Grown, Error> {
-        let grown = self.inner.finish_growing(blob, growth, attributes).await;
+        let mut grown = self.inner.finish_growing(blob, growth, attributes).await;
+        if let Ok(grown) = &mut grown {
+            grown.left = *self.hooks.leaves.lock();
+        }
         let pause = self.hooks.grown.lock().as_mut().map(|hook| hook(blob.clone()));
         if let Some(pause) = pause {
             pause.await;
@@ -87,6 +101,7 @@ impl GrowingStore for Hooked {
     }
 
     async fn remove_growing(&self, blob: &BlobKey, growth: Option<&Growth>) -> Result<(), Error> {
+        self.hooks.unfinished.lock().push(blob.clone());
         self.inner.remove_growing(blob, growth).await
     }
 }
