@@ -19,6 +19,9 @@ const LEASE: Duration = Duration::from_secs(60);
 /// The longest pause between two looks: other servers and the reference write rows too.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// The pause between two looks at what is old.
+const TIDY_AFTER: Duration = Duration::from_secs(60);
+
 /// How long the work under way, and what is due then, goes on once the server stops. Whoever stops it
 /// kills it after ten seconds (`docker stop`), and the database has to be stopped as well.
 const LAST_WORK: Duration = Duration::from_secs(4);
@@ -77,6 +80,7 @@ impl Storage {
         };
         tokio::select! {
             () = self.work(&stopping) => {}
+            () = self.keep_expiring() => {}
             () = told => tracing::warn!("some deletions are left to the next server"),
         }
     }
@@ -84,7 +88,6 @@ impl Storage {
     async fn work(&self, stopping: &AtomicBool) {
         let mut tidied = Instant::now();
         self.adopt().await;
-        self.expire().await;
         while !stopping.load(Ordering::Relaxed) {
             let pause = match self.work_once(stopping).await {
                 Ok(pause) => pause,
@@ -93,7 +96,7 @@ impl Storage {
                     LONGEST_PAUSE
                 }
             };
-            if tidied.elapsed() > Duration::from_secs(60) {
+            if tidied.elapsed() > TIDY_AFTER {
                 tidied = Instant::now();
                 self.tidy().await;
             }
@@ -112,16 +115,20 @@ impl Storage {
         }
     }
 
-    async fn expire(&self) {
-        if let Err(error) = self.give_up_expired(BATCH).await {
-            tracing::warn!(%error, "expired resumable uploads could not be given up");
+    /// Gives up what nobody goes on with, for ever, and beside the other work, which would have to
+    /// wait for it.
+    async fn keep_expiring(&self) {
+        loop {
+            if let Err(error) = self.give_up_expired(BATCH).await {
+                tracing::warn!(%error, "expired resumable uploads could not be given up");
+            }
+            tokio::time::sleep(TIDY_AFTER).await;
         }
     }
 
     async fn tidy(&self) {
         self.catalog.close_idle();
         self.adopt().await;
-        self.expire().await;
         if let Err(error) = self.catalog.refresh_forbidden_roles().await {
             tracing::warn!(%error, "roles could not be read");
         }

@@ -1,5 +1,5 @@
 use super::full::FullRow;
-use super::opening::{Opening, WRITTEN, divides, is_taken_over};
+use super::opening::{Check, Opening, WRITTEN, divides, is_taken_over, wrote_nothing};
 use super::permit::{PROBE, owner_uuid};
 use super::write::{INSERT, INSERT_ROW, UPSERT, UPSERT_EXPECTED, UPSERT_EXPECTED_ROW, UPSERT_ROW};
 use crate::catalog::{Catalog, own_sql};
@@ -255,16 +255,23 @@ impl Catalog {
         let lock = opening.ready(&session).await?;
         let sql = if request.whole { INSERT_ROW } else { INSERT };
         let insert = session.ready(sql, &service.caller.role, &types).await?;
+        let check = Check::ready(&session, &service.caller.role, request).await?;
         let scope_values = scope_params.params();
         let lock_params = opening.params();
-        let (begin, locked, scoped, written, commit) = futures_util::join!(
+        let (begin, locked, scoped, written, checked, commit) = futures_util::join!(
             session.simple("BEGIN"),
             session.send(&lock, &lock_params),
             session.send(&scoped, &scope_values),
             session.send(&insert, &params),
+            check.send(&session),
             session.simple("COMMIT"),
         );
         let written: Result<Vec<Row>, Error> = begin.and(locked).and(scoped).and(written);
+        if wrote_nothing(&written, &checked) {
+            // A trigger let no row through.
+            return Err(Error::ScopeLost);
+        }
+        let written = written.and_then(|rows| checked.map(|()| rows));
         match settled(written, commit) {
             Err(error) if error.is(&SqlState::UNIQUE_VIOLATION) => {
                 Ok(CommitOutcome::ConditionFailed)
@@ -309,20 +316,7 @@ impl Catalog {
         };
         let upsert = session.ready(sql, &service.caller.role, &types).await?;
         // A note that this trip ended would be missing to the next one.
-        let noted = expecting && request.is_noted();
-        let check_params = [params[0].clone(), params[1].clone(), params[4].clone()];
-        let texts = [Type::TEXT, Type::TEXT, Type::TEXT];
-        let check = if noted {
-            Some(session.ready(WRITTEN, &service.caller.role, &texts).await?)
-        } else {
-            None
-        };
-        let checking = async {
-            match &check {
-                Some(check) => session.send(check, &check_params).await.map(drop),
-                None => Ok(()),
-            }
-        };
+        let check = Check::ready(&session, &service.caller.role, request).await?;
         let scope_values = scope_params.params();
         let lock_params = opening.params();
         let (begin, locked, queued, scoped, written, checked, commit) = futures_util::join!(
@@ -331,16 +325,14 @@ impl Catalog {
             session.send(&outbox, &outbox_params),
             session.send(&scoped, &scope_values),
             session.send(&upsert, &params),
-            checking,
+            check.send(&session),
             session.simple("COMMIT"),
         );
         let written: Result<Vec<Row>, Error> =
             begin.and(locked).and(queued).and(scoped).and(written);
-        if noted
-            && written.as_ref().is_ok_and(Vec::is_empty)
-            && checked.as_ref().is_err_and(divides)
-        {
-            return Ok(None);
+        if wrote_nothing(&written, &checked) {
+            // A trigger let no row through, where no other one can be in the way.
+            return if expecting { Ok(None) } else { Err(Error::ScopeLost) };
         }
         let written = written.and_then(|rows| checked.map(|()| rows));
         match settled(written, commit)?.first() {

@@ -8,6 +8,7 @@ use crate::pending::PendingWrite;
 use crate::resumable::{HeldResumable, completing};
 use crate::session::{Param, Ready, Session};
 use rowlock_types::Role;
+use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
@@ -76,6 +77,48 @@ impl CommitRequest<'_> {
 pub(super) const WRITTEN: &str = "\
     SELECT 1 / (SELECT count(*) FROM storage.objects
                 WHERE bucket_id = $1 AND name = $2 AND version = $3)";
+
+/// [`WRITTEN`], sent along with what has a note, which must not end without the row.
+pub(super) struct Check<'a> {
+    ready: Option<Ready>,
+    params: [Param<'a>; 3],
+}
+
+impl<'a> Check<'a> {
+    pub(super) async fn ready(
+        session: &Session,
+        role: &Role,
+        request: &'a CommitRequest<'_>,
+    ) -> Result<Self, Error> {
+        let params: [Param<'a>; 3] = [
+            (&request.bucket, Type::TEXT),
+            (&request.name, Type::TEXT),
+            (&request.version, Type::TEXT),
+        ];
+        let ready = if request.is_noted() {
+            let texts = [Type::TEXT, Type::TEXT, Type::TEXT];
+            Some(session.ready(WRITTEN, role, &texts).await?)
+        } else {
+            None
+        };
+        Ok(Self { ready, params })
+    }
+
+    pub(super) async fn send(&self, session: &Session) -> Result<(), Error> {
+        match &self.ready {
+            Some(ready) => session.send(ready, &self.params).await.map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether nothing was written, and the trip came to nothing for that reason.
+pub(super) fn wrote_nothing(
+    written: &Result<Vec<Row>, Error>,
+    checked: &Result<(), Error>,
+) -> bool {
+    written.as_ref().is_ok_and(Vec::is_empty) && checked.as_ref().is_err_and(divides)
+}
 
 /// Whether a failed commit failed since its note is gone.
 pub(super) fn is_taken_over(error: &Error, request: &CommitRequest<'_>) -> bool {

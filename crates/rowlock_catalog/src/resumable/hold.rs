@@ -69,14 +69,18 @@ pub fn resumable_tag(version: Uuid) -> String {
 }
 
 /// Marks an upload as completed, in the transaction that makes its object's row, behind the lock
-/// that this one takes ($1); divides by zero where the turn ($2, $3, $4) is over.
+/// that this one takes ($1); divides by zero where the turn ($2, $3, $4) is over, or the upload's
+/// bucket gone, also where another one has its name.
 pub(crate) fn completing(schema: OwnSchema) -> &'static str {
     own_sql!(
         schema,
         "WITH done AS (UPDATE ",
-        "resumable SET completed_at = now(), received = length, growth = NULL, holder = NULL, \
+        "resumable r SET completed_at = now(), received = length, growth = NULL, holder = NULL, \
            wanted = false \
-         WHERE version = $2 AND holder = $3 AND epoch = $4 AND completed_at IS NULL RETURNING 1) \
+         FROM storage.buckets b \
+         WHERE r.version = $2 AND r.holder = $3 AND r.epoch = $4 AND r.completed_at IS NULL \
+           AND b.id = r.bucket_id AND b.created_at IS NOT DISTINCT FROM r.bucket_created_at \
+         RETURNING 1) \
          SELECT set_config('lock_timeout', '5000ms', true), pg_advisory_xact_lock($1)::text, \
            1 / (SELECT count(*) FROM done)",
     )

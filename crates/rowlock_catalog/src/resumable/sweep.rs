@@ -4,22 +4,32 @@ use super::ResumableRow;
 use crate::catalog::{Catalog, own_sql};
 use crate::error::Error;
 use crate::session::Param;
+use time::OffsetDateTime;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 impl Catalog {
-    /// Uploads past their expiry that became no object.
+    /// Uploads past their expiry that became no object, the oldest first, from behind the one with
+    /// this expiry and version on.
     ///
     /// # Errors
     /// The database's.
-    pub async fn expired_resumables(&self, limit: i64) -> Result<Vec<ResumableRow>, Error> {
+    pub async fn expired_resumables(
+        &self,
+        after: Option<(OffsetDateTime, Uuid)>,
+        limit: i64,
+    ) -> Result<Vec<ResumableRow>, Error> {
         let sql = own_sql!(
             self.own_schema(),
             "SELECT r.*, true AS expired FROM ",
             "resumable r WHERE r.expires_at < now() AND r.completed_at IS NULL \
-             ORDER BY r.expires_at LIMIT $1",
+               AND ($2::timestamptz IS NULL OR (r.expires_at, r.version) > ($2, $3)) \
+             ORDER BY r.expires_at, r.version LIMIT $1",
         );
-        let rows = self.as_owner(sql, &[(&limit, Type::INT8)]).await?;
+        let (expiry, version) = after.unzip();
+        let params: [Param<'_>; 3] =
+            [(&limit, Type::INT8), (&expiry, Type::TIMESTAMPTZ), (&version, Type::UUID)];
+        let rows = self.as_owner(sql, &params).await?;
         rows.iter().map(ResumableRow::from_row).collect()
     }
 

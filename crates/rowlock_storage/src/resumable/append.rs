@@ -102,23 +102,12 @@ impl Storage {
                 Ok(true) => this.finish_resumable(&ctx, &id, &append, *held, &permitted).await,
                 Ok(false) => Ok(Resumable::of(id, &held.ended())),
                 Err(error) => {
-                    this.after_failure(*held, &id, &error).await;
+                    held.release_unless_over().await;
                     Err(error)
                 }
             }
         })
         .await
-    }
-
-    /// Ends the turn; and the upload, where what the store knew of it is gone.
-    async fn after_failure(&self, held: Held, id: &ResumableId, error: &Error) {
-        if !matches!(error, Error::NoSuchUpload) {
-            return held.release_unless_over().await;
-        }
-        tracing::warn!(bucket = %id.bucket, key = %id.key, "what was received of an upload is gone");
-        if let Err(error) = self.give_up(held, id).await {
-            tracing::warn!(%error, "an upload could not be given up yet");
-        }
     }
 }
 
@@ -362,23 +351,33 @@ impl Stop {
 }
 
 /// Whether there is nothing more to record: the turn is somebody else's now, the store has nothing
-/// of the blob any more, or the last growth could not be recorded. A store may forget what an older
-/// one needs once it is asked for the next.
+/// of the blob, or the last growth could not be recorded. A store may forget what an older one needs
+/// once it is asked for the next.
 fn is_lost(stop: &Stop) -> bool {
-    use Error::{Catalog, Internal, NoSuchUpload, UploadLocked};
-    matches!(stop, Stop::Failed(UploadLocked | NoSuchUpload | Catalog(_) | Internal(_)))
+    let Stop::Failed(error) = stop else { return false };
+    match error {
+        Error::UploadLocked | Error::Catalog(_) | Error::Internal(_) => true,
+        Error::StorageUnavailable(error) => is_missing(error),
+        _ => false,
+    }
+}
+
+/// Whether a store says that it has nothing of a blob that grows, or not all of it.
+fn is_missing(error: &rowlock_blobs::Error) -> bool {
+    use rowlock_blobs::Error::{NotFound, PartNotFound, UploadNotFound, WrongLength};
+    matches!(error, NotFound | UploadNotFound | PartNotFound(_) | WrongLength { .. })
 }
 
 fn is_too_long(stop: &Stop) -> bool {
     matches!(stop, Stop::Failed(Error::EntityTooLarge { .. }))
 }
 
-/// What a store says of a blob that grows.
+/// What a store says of a blob that grows. What it does not have now it may have later, as where a
+/// volume is not mounted: nobody gives an upload up for that before it expires.
 pub(super) fn of_growing(error: rowlock_blobs::Error) -> Error {
-    match error {
-        rowlock_blobs::Error::NotFound
-        | rowlock_blobs::Error::WrongLength { .. }
-        | rowlock_blobs::Error::PartNotFound(_) => Error::NoSuchUpload,
-        other => other.into(),
+    if is_missing(&error) {
+        tracing::warn!(%error, "what was received of an upload is not there");
+        return Error::StorageUnavailable(error);
     }
+    error.into()
 }

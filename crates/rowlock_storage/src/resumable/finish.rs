@@ -27,14 +27,10 @@ impl Storage {
                 let row = ResumableRow { completed: true, ..held.ended() };
                 Ok(Resumable::of(id.clone(), &row))
             }
-            Err(Error::NoSuchUpload) => {
-                tracing::warn!(bucket = %id.bucket, key = %id.key, "what was received of an upload is gone");
-                self.give_up(held, id).await?;
-                Err(Error::NoSuchUpload)
-            }
             Err(Error::UploadLocked) => {
                 held.release().await;
-                // Whoever took this process for dead may have made the object.
+                // Whoever took this process for dead may have made the object; or the bucket is
+                // another one now.
                 let row = self.resumable_row(id).await?;
                 if row.completed {
                     Ok(Resumable::of(id.clone(), &row))
@@ -69,7 +65,8 @@ impl Storage {
             self.catalog.mark_resumable(&held.turn).await?;
         }
         if grown.size != length {
-            return Err(Error::NoSuchUpload);
+            let wrong = rowlock_blobs::Error::WrongLength { expected: length, found: grown.size };
+            return Err(of_growing(wrong));
         }
         let etag = ETag::new(&grown.etag);
         let mut metadata = object.metadata(&etag, length, OffsetDateTime::now_utc());
@@ -124,34 +121,57 @@ impl Storage {
 
     /// Gives up what nobody went on with in time, and forgets what is done.
     pub(crate) async fn give_up_expired(&self, limit: i64) -> Result<(), Error> {
-        for row in self.catalog.expired_resumables(limit).await? {
-            let Some(id) = id_of(&row) else {
-                tracing::error!("an upload's row names a blob that cannot be");
-                continue;
-            };
-            let Some(held) = self.take_expired(&row).await? else { continue };
-            match self.give_up(held, &id).await {
-                Ok(()) => {
-                    let (bucket, key) = (&id.bucket, &id.key);
-                    tracing::info!(%bucket, %key, "an expired resumable upload was given up");
+        let mut last = None;
+        loop {
+            // What could not be given up keeps nothing behind it.
+            let rows = self.catalog.expired_resumables(last, limit).await?;
+            for row in &rows {
+                self.give_up_if_free(row).await?;
+            }
+            match rows.last() {
+                Some(row) if rows.len() as i64 >= limit => {
+                    last = Some((row.expires_at, row.version));
                 }
-                Err(
-                    error @ (Error::StorageUnavailable(_) | Error::Busy(_) | Error::Catalog(_)),
-                ) => {
-                    // The others would wait as long.
-                    return Err(error);
-                }
-                Err(error) => tracing::warn!(%error, "an upload could not be given up yet"),
+                _ => break,
             }
         }
-        for row in self.catalog.forget_completed_resumables(limit).await? {
-            if let Some(id) = id_of(&row) {
-                // Never the object's blob.
-                self.blobs.remove_growing(&id.blob(), None).await?;
+        loop {
+            let rows = self.catalog.forget_completed_resumables(limit).await?;
+            for row in &rows {
+                if let Some(id) = id_of(row) {
+                    // Never the object's blob.
+                    self.blobs.remove_growing(&id.blob(), None).await?;
+                }
+                self.catalog.forget_completed_resumable(row.version).await?;
             }
-            self.catalog.forget_completed_resumable(row.version).await?;
+            if (rows.len() as i64) < limit {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    /// Gives an expired upload up, unless somebody has it.
+    async fn give_up_if_free(&self, row: &ResumableRow) -> Result<(), Error> {
+        let Some(id) = id_of(row) else {
+            tracing::error!("an upload's row names a blob that cannot be");
+            return Ok(());
+        };
+        let Some(held) = self.take_expired(row).await? else { return Ok(()) };
+        match self.give_up(held, &id).await {
+            Ok(()) => {
+                let (bucket, key) = (&id.bucket, &id.key);
+                tracing::info!(%bucket, %key, "an expired resumable upload was given up");
+                Ok(())
+            }
+            // The others would wait as long.
+            Err(error @ (Error::StorageUnavailable(_) | Error::Busy(_) | Error::Catalog(_))) => {
+                Err(error)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an upload could not be given up yet");
+                Ok(())
+            }
+        }
     }
 }
 

@@ -128,7 +128,7 @@ impl Storage {
         let NewResumable { mut object, own, length, upload_metadata } = new;
         object.content_length = length;
         let user_metadata = own.user_metadata(&object).to_json();
-        let permitted = self.permit_resumable(ctx, &object, &user_metadata).await?;
+        let permitted = self.permit_resumable(ctx, &object, &user_metadata, length).await?;
         length.map_or(Ok(()), |length| self.blobs.check_growing(length))?;
         let version = Version::random();
         let row = NewResumableRow {
@@ -158,14 +158,32 @@ impl Storage {
     /// come so far, and goes on.
     ///
     /// # Errors
-    /// [`Error::NoSuchUpload`], [`Error::UploadExpired`], or the database's.
+    /// [`Error::NoSuchUpload`], [`Error::UploadExpired`], [`Error::UploadLocked`] for one of no bytes
+    /// whose object is not there, or the database's.
     pub async fn find_resumable(&self, id: &ResumableId) -> Result<Resumable, Error> {
-        let first = self.resumable_row(id).await?;
-        if first.completed || first.holder.is_none() {
-            return Ok(Resumable::of(id.clone(), &first));
+        let mut row = self.resumable_row(id).await?;
+        if !row.completed && row.holder.is_some() {
+            row = self.freshly_recorded(id, row).await?;
         }
-        let row = self.freshly_recorded(id, first).await?;
+        if is_full(&row) && !row.completed && row.received == 0 {
+            // There is no byte to be told less of.
+            return Err(Error::UploadLocked);
+        }
         Ok(Resumable::of(id.clone(), &row))
+    }
+
+    /// As [`Storage::find_resumable`], for a caller who may store the object.
+    ///
+    /// # Errors
+    /// As [`Storage::find_resumable`], or the database's refusal.
+    pub async fn find_resumable_as(
+        &self,
+        ctx: &Context,
+        id: &ResumableId,
+    ) -> Result<Resumable, Error> {
+        let row = self.resumable_row(id).await?;
+        self.may_store(ctx, id, &row).await?;
+        self.find_resumable(id).await
     }
 
     /// Has the holder of an upload record, and waits a little for it.
@@ -218,11 +236,12 @@ impl Storage {
     ) -> Result<Resumable, Error> {
         let row = self.resumable_row(id).await?;
         if row.completed {
+            self.may_store(ctx, id, &row).await?;
             return completed(id, &row, &append);
         }
         let length = agreed_length(&row, &append)?;
         let object = object_of(id, &row, length, append.upsert);
-        let permitted = self.permit_resumable(ctx, &object, &row.user_metadata).await?;
+        let permitted = self.permit_resumable(ctx, &object, &row.user_metadata, length).await?;
         // Where nobody writes, a wrong offset needs no turn to be seen.
         if row.holder.is_none() {
             append::check_offset(&row, &append)?;
@@ -238,15 +257,9 @@ impl Storage {
     /// [`Error::UploadLocked`], or the database's refusal.
     pub async fn terminate_resumable(&self, ctx: &Context, id: &ResumableId) -> Result<(), Error> {
         let row = self.resumable_row(id).await?;
+        self.may_store(ctx, id, &row).await?;
         if row.completed {
             return Err(Error::UploadCompleted);
-        }
-        let object = object_of(id, &row, None, false);
-        match self.permit_resumable(ctx, &object, &row.user_metadata).await {
-            // An object that came in between is no reason to keep the upload: policies would have
-            // spoken first.
-            Ok(_) | Err(Error::PreconditionFailed) => {}
-            Err(error) => return Err(error),
         }
         let (this, id) = (self.clone(), id.clone());
         detached(async move {
@@ -270,11 +283,29 @@ impl Storage {
         Ok(row)
     }
 
+    /// That policies let the caller store the object, whatever lies under its key and however large
+    /// it may be by now.
+    async fn may_store(
+        &self,
+        ctx: &Context,
+        id: &ResumableId,
+        row: &ResumableRow,
+    ) -> Result<(), Error> {
+        let object = object_of(id, row, row.length.map(unsigned), false);
+        match self.permit_resumable(ctx, &object, &row.user_metadata, None).await {
+            // Policies would have spoken first.
+            Ok(_) | Err(Error::PreconditionFailed) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `size`: what limits are to bind.
     async fn permit_resumable(
         &self,
         ctx: &Context,
         object: &NewObject,
         user_metadata: &serde_json::Value,
+        size: Option<u64>,
     ) -> Result<Permitted, Error> {
         let asked = Asked {
             bucket: &object.bucket,
@@ -282,7 +313,7 @@ impl Storage {
             content_type: object.content_type(),
             metadata: &object.announced(),
             user_metadata,
-            size: object.content_length,
+            size,
             condition: &object.condition,
             single: false,
         };

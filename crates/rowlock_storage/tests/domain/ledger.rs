@@ -297,6 +297,34 @@ async fn a_store_that_hangs_does_not_keep_a_server_from_stopping() {
 }
 
 #[tokio::test]
+async fn a_write_whose_row_a_trigger_drops_keeps_its_note_until_its_blob_is_gone() {
+    let (rig, hooks) = rig().await;
+    rig.open_policy().await;
+    let bucket = rig.bucket("b").await;
+    rig.sql(
+        "CREATE FUNCTION public.drops() RETURNS trigger LANGUAGE plpgsql
+         AS 'BEGIN RETURN NULL; END'",
+    )
+    .await;
+    // Policies are asked by an insertion too, which this trigger leaves alone.
+    rig.sql(
+        "CREATE TRIGGER drops BEFORE INSERT ON storage.objects FOR EACH ROW
+         WHEN (NEW.metadata ? 'eTag') EXECUTE FUNCTION public.drops()",
+    )
+    .await;
+    for condition in [WriteCondition::None, WriteCondition::Create, WriteCondition::Absent] {
+        for ctx in [service(), user(ALICE)] {
+            let dropped = rig.put_if(&ctx, &bucket, "x", b"abc", condition.clone()).await;
+            assert!(matches!(dropped, Err(Error::Catalog(_))), "{condition:?}: {dropped:?}");
+        }
+    }
+    assert_eq!(notes(&rig).await.len(), 6, "a crash now leaves blobs that nobody knows");
+    rig.work_until("notes gone", async || notes(&rig).await.is_empty()).await;
+    assert!(rig.blob_files(&bucket).is_empty());
+    assert_eq!(hooks.deletes.lock().len(), 6);
+}
+
+#[tokio::test]
 async fn a_body_that_is_refused_leaves_no_row() {
     let (rig, _) = rig().await;
     let bucket = rig.bucket("b").await;

@@ -16,6 +16,7 @@ mod rest_lists;
 mod rest_objects;
 mod resumable;
 mod resumable_crowd;
+mod resumable_faults;
 mod resumable_races;
 mod scrub;
 mod support;

@@ -232,9 +232,8 @@ async fn what_is_longer_than_the_store_can_keep_never_begins() {
     *hooks.longest.lock() = Some(5);
     let rig = hooked(&hooks).await;
     let bucket = rig.bucket("b").await;
-    let ask = async |length| {
-        rig.storage.create_resumable(&service(), new(&bucket, "x", length)).await
-    };
+    let ask =
+        async |length| rig.storage.create_resumable(&service(), new(&bucket, "x", length)).await;
     for length in [6, 9 * 10_u64.pow(17)] {
         assert_eq!(refused(ask(Some(length)).await), "EntityTooLarge");
     }
@@ -432,7 +431,7 @@ async fn a_bucket_that_goes_while_bytes_come_takes_the_upload_along() {
     rig.storage.delete_bucket(&service(), &bucket).await.unwrap();
     send.send(Ok(Bytes::from_static(b"def"))).unwrap();
     drop(send);
-    assert_eq!(refused(running.await.unwrap()), "NoSuchBucket");
+    assert_eq!(refused(running.await.unwrap()), "NoSuchUpload");
     assert_eq!(rows(&rig).await, ["x 6/6"]);
     // What it had come to goes when it expires.
     let table = rig.own_table("resumable");

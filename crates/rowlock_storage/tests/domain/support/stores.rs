@@ -35,6 +35,8 @@ pub(crate) struct Hooks {
     pub(crate) away: Mutex<bool>,
     /// Deletions wait while a test holds this.
     pub(crate) hold_deletes: tokio::sync::RwLock<()>,
+    /// What grew is removed only while no test holds this.
+    pub(crate) hold_growing: tokio::sync::RwLock<()>,
     /// How many blobs were asked to be deleted.
     pub(crate) deletes: Mutex<Vec<BlobKey>>,
     /// Waited for after the parts of a Complete were joined; gets the number of parts.
@@ -45,6 +47,13 @@ pub(crate) struct Hooks {
     pub(crate) copied: Hook<BlobKey>,
     /// Waited for after a part was staged in its place; gets its entity tag.
     pub(crate) staged: Hook<String>,
+    /// Waited for after it was looked which part is in its place; gets the part's entity tag.
+    pub(crate) looked: Hook<String>,
+    /// While this is set, a blob that grows can go on at no growth older than the last one before
+    /// which another was asked for, as on a store that forgets what a newer growth replaces.
+    pub(crate) forgetful: Mutex<bool>,
+    /// Up to where such a store has forgotten.
+    pub(crate) forgotten: Arc<Mutex<HashMap<BlobKey, u64>>>,
     /// The tags of the parts that are in their places, by number; of one upload.
     pub(crate) parts: Mutex<HashMap<u32, String>>,
 }
@@ -80,7 +89,15 @@ impl GrowingStore for Hooked {
     }
 
     async fn grow(&self, blob: &BlobKey, growth: &Growth) -> Result<Box<dyn Grower>, Error> {
-        self.inner.grow(blob, growth).await
+        if !*self.hooks.forgetful.lock() {
+            return self.inner.grow(blob, growth).await;
+        }
+        if self.hooks.forgotten.lock().get(blob).is_some_and(|from| growth.offset < *from) {
+            return Err(Error::NotFound);
+        }
+        let inner = self.inner.grow(blob, growth).await?;
+        let forgotten = Arc::clone(&self.hooks.forgotten);
+        Ok(Box::new(Forgetful { inner, blob: blob.clone(), given: growth.offset, forgotten }))
     }
 
     async fn finish_growing(
@@ -101,6 +118,7 @@ impl GrowingStore for Hooked {
     }
 
     async fn remove_growing(&self, blob: &BlobKey, growth: Option<&Growth>) -> Result<(), Error> {
+        drop(self.hooks.hold_growing.read().await);
         self.hooks.unfinished.lock().push(blob.clone());
         self.inner.remove_growing(blob, growth).await
     }
@@ -218,6 +236,41 @@ impl BlobStore for Hooked {
     }
 }
 
+/// Forgets what the last growth that it gave has replaced once it is asked for the next.
+struct Forgetful {
+    inner: Box<dyn Grower>,
+    blob: BlobKey,
+    given: u64,
+    forgotten: Arc<Mutex<HashMap<BlobKey, u64>>>,
+}
+
+impl Forgetful {
+    fn forget(&self) {
+        self.forgotten.lock().insert(self.blob.clone(), self.given);
+    }
+}
+
+#[async_trait]
+impl Grower for Forgetful {
+    async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
+        self.inner.write(chunk).await
+    }
+
+    async fn checkpoint(&mut self) -> Result<Growth, Error> {
+        self.forget();
+        let growth = self.inner.checkpoint().await?;
+        self.given = growth.offset;
+        Ok(growth)
+    }
+
+    async fn sync(&mut self, last: bool) -> Result<Growth, Error> {
+        self.forget();
+        let growth = self.inner.sync(last).await?;
+        self.given = growth.offset;
+        Ok(growth)
+    }
+}
+
 /// A part that takes its place when it is staged.
 struct InPlace {
     inner: Box<dyn BlobWriter>,
@@ -261,6 +314,11 @@ impl StagedPart for Staged {
     }
 
     async fn is_in_place(&mut self) -> Result<bool, Error> {
-        Ok(self.hooks.parts.lock().get(&self.number) == Some(&self.etag))
+        let is_in_place = self.hooks.parts.lock().get(&self.number) == Some(&self.etag);
+        let pause = self.hooks.looked.lock().as_mut().map(|hook| hook(self.etag.clone()));
+        if let Some(pause) = pause {
+            pause.await;
+        }
+        Ok(is_in_place)
     }
 }
