@@ -14,6 +14,9 @@ use serde_json::json;
 use std::ops::Range;
 use time::OffsetDateTime;
 
+/// How often the store is asked for one part, while others of its number are recorded.
+const ASKED_MOST: u32 = 5;
+
 /// A stored part.
 #[derive(Debug, Clone)]
 pub struct Part {
@@ -195,15 +198,28 @@ impl PartUpload {
     ) -> Result<Part, Error> {
         let number = i32::try_from(self.number).map_err(|_| Error::InvalidPart(self.number))?;
         let bytes = i64::try_from(size).map_err(|_| Error::InvalidPart(self.number))?;
-        let record = self.storage.catalog.begin_part(&self.pending.row, number).await?;
-        let record = record.ok_or(Error::NoSuchUpload)?;
         // Where a part takes its place when it is staged, another one of its number may have been
         // staged after it and recorded before it. It was recorded since this one began then: the
-        // store is only asked where that is so. The other one's record stands, or is to come.
-        if record.mark() != self.before.as_deref() && !staged.is_in_place().await? {
+        // store is only asked where that is so, and nothing of the database's is held meanwhile.
+        let ordered = !self.storage.blobs.writes_in_place();
+        let (mut known, mut asked) = (self.before.clone(), 0);
+        let record = loop {
+            let record = self.storage.catalog.begin_part(&self.pending.row, number).await?;
+            let record = record.ok_or(Error::NoSuchUpload)?;
+            if ordered || record.mark() == known.as_deref() {
+                break record;
+            }
+            known = record.mark().map(str::to_owned);
             record.leave().await?;
-            return Ok(self.replaced(staged.publish().await?, etag, size, checksums));
-        }
+            if asked == ASKED_MOST {
+                return Err(Error::Busy("recording a part"));
+            }
+            asked += 1;
+            // The other one's record stands, or is to come.
+            if !staged.is_in_place().await? {
+                return Ok(self.replaced(staged.publish().await?, etag, size, checksums));
+            }
+        };
         // What Complete has to name is the tag that the store gave, where it gives tags.
         let etag = staged.publish().await?.map_or(etag, |given| ETag::new(&given));
         let column = crate::checksum::to_column(&checksums);

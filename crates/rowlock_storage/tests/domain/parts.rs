@@ -10,7 +10,8 @@ use rowlock_storage::{
 };
 use rowlock_types::{BucketName, ChecksumType, StoredChecksum, UploadId};
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
 
 const MIN_PART: usize = 5 << 20;
 const NAME: &str = "k";
@@ -343,4 +344,55 @@ async fn a_part_that_is_sent_anew_replaces_the_one_before() {
         let listed: Vec<_> = page.unwrap().parts.into_iter().map(|part| part.etag).collect();
         assert_eq!(listed, [part.etag]);
     }
+}
+
+/// However long the store takes to say which part it has, the database's connections are free; and
+/// who is recorded meanwhile is not replaced by what the store said before.
+#[tokio::test]
+async fn while_the_store_is_asked_for_a_part_the_database_waits_for_nothing() {
+    let hooks = Arc::new(Hooks::default());
+    *hooks.in_place.lock() = true;
+    let shared = Arc::clone(&hooks);
+    let wrap: Wrap = Box::new(|inner| Arc::new(Hooked { inner, hooks: shared }));
+    let plan = Plan { wrap: Some(wrap), connections: 2, ..Plan::default() };
+    let rig = Rig::with(plan).await;
+    let bucket = rig.bucket("one").await;
+    let (storage, ctx, name) = (&rig.storage, service(), key(NAME));
+    let upload = Uploading::begin(&rig, ctx.clone(), &bucket, None).await;
+    let (asks, mut asked) = mpsc::unbounded_channel();
+    let (go_on, held) = watch::channel(false);
+    *hooks.looked.lock() = Some(Box::new(move |_| {
+        asks.send(()).unwrap();
+        let mut held = held.clone();
+        Box::pin(async move {
+            held.wait_for(|go_on| *go_on).await.unwrap();
+        })
+    }));
+    // A first attempt at each part goes on when the second one is done.
+    let mut attempts = Vec::new();
+    for number in 1..=4 {
+        let id = &upload.id;
+        attempts.push(storage.begin_part(&ctx, &bucket, &name, id, number, None).await.unwrap());
+        upload.put(number, b"second attempt", None).await;
+    }
+    let attempts: Vec<_> = attempts
+        .into_iter()
+        .map(|part| tokio::spawn(part.receive(body(b"first attempt"), Expected::default())))
+        .collect();
+    let others = async {
+        for _ in &attempts {
+            asked.recv().await.unwrap();
+        }
+        upload.put(1, b"third attempt", None).await
+    };
+    let third = tokio::time::timeout(Duration::from_secs(20), others).await.expect("all go on");
+    go_on.send(true).unwrap();
+    let mut wanted = Vec::new();
+    for attempt in attempts {
+        wanted.push(attempt.await.unwrap().unwrap().etag);
+    }
+    wanted[0] = third.etag;
+    let page = storage.list_parts(&ctx, &bucket, &name, &upload.id, 0, 10).await.unwrap();
+    let listed: Vec<_> = page.parts.into_iter().map(|part| part.etag).collect();
+    assert_eq!(listed, wanted);
 }
