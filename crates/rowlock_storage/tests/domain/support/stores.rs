@@ -49,8 +49,6 @@ pub(crate) struct Hooks {
     pub(crate) staged: Hook<String>,
     /// Waited for after it was looked which part is in its place; gets the part's entity tag.
     pub(crate) looked: Hook<String>,
-    /// Waited for after it was looked which part is in its place; gets the part's entity tag.
-    pub(crate) looked: Hook<String>,
     /// While this is set, a blob that grows can go on at no growth older than the last one before
     /// which another was asked for, as on a store that forgets what a newer growth replaces.
     pub(crate) forgetful: Mutex<bool>,
