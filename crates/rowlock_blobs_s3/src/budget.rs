@@ -20,6 +20,8 @@ const LONG_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a piece waits for room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
+    /// Not at all, and what is counted gets none.
+    Uncounted,
     /// Not at all.
     No,
     /// As long as it is likely to help: the piece can do without.
@@ -81,6 +83,9 @@ impl Budget {
         if share.covers(wanted) {
             return true;
         }
+        if wait == Wait::Uncounted {
+            return false;
+        }
         let goal = wanted.saturating_add(wanted.min(AHEAD)).min(most).max(wanted) - UNCOUNTED;
         let more = u32::try_from(goal - share.bytes()).unwrap_or(u32::MAX);
         // What can never be there must not stand in front of those who wait.
@@ -90,7 +95,7 @@ impl Budget {
             return true;
         }
         match wait {
-            Wait::No => false,
+            Wait::Uncounted | Wait::No => false,
             Wait::Short if !fits || self.0.stuck.load(Ordering::Relaxed) => false,
             Wait::Short => {
                 let waited = tokio::time::timeout(PATIENCE, self.room(more)).await.ok().flatten();

@@ -29,13 +29,16 @@ pub(crate) async fn delete(store: &Inner, blobs: &[BlobKey]) -> Vec<Result<(), E
         .collect();
     let mut answers: Vec<Result<(), Error>> = blobs.iter().map(|_| Ok(())).collect();
     let (together, alone): (Vec<_>, Vec<_>) = keys.into_iter().partition(|(_, key)| fits_xml(key));
+    let mut failures = singly(store, &alone).await;
     for some in together.chunks(MOST) {
-        for (index, failure) in batch(store, some).await {
-            answers[index] = Err(failure.error(DOING));
-        }
+        failures.extend(batch(store, some).await);
     }
-    for (index, failure) in singly(store, &alone).await {
-        answers[index] = Err(failure.error(DOING));
+    for (index, failure) in failures {
+        match failure.error(DOING) {
+            // Nothing lies under a name that the service does not take.
+            Error::UnsupportedKey(_) => {}
+            error => answers[index] = Err(error),
+        }
     }
     answers
 }

@@ -17,6 +17,7 @@
 mod budget;
 mod check;
 mod codes;
+mod connection;
 mod copy;
 mod delete;
 mod encode;

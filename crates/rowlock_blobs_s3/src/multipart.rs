@@ -8,7 +8,9 @@ use crate::retry::{retrying, retrying_while};
 use crate::store::Inner;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, EncodingType};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, EncodingType, ServerSideEncryption,
+};
 use rowlock_blobs::{BlobAttributes, Error, PartInfo};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -209,10 +211,10 @@ pub(crate) async fn complete(
         Err(Error::Unavailable { doing: DOING, why })
     };
     match joined {
-        Ok(etag) => {
+        Ok(Answer { etag, ruled }) => {
             // Some services answer a repeated request with what was joined by the first one.
             let foretold = tag.is_some_and(|tag| tag == etag);
-            if store.saw_joined_tag(foretold) && !foretold {
+            if store.saw_joined_tag(foretold) && !foretold && ruled {
                 return others();
             }
             Ok(Joined { size, etag })
@@ -220,7 +222,11 @@ pub(crate) async fn complete(
         // Joined before, by an attempt whose answer was lost, or by another request.
         Err(failure) if failure.code == "NoSuchUpload" || failure.is_not_found() => {
             match read::head(store, key).await {
-                Ok(found) if store.foretells_tags() && tag.is_some_and(|it| it != found.etag) => {
+                Ok(found)
+                    if store.foretells_tags()
+                        && tag.is_some_and(|it| it != found.etag)
+                        && is_ruled(store, key).await =>
+                {
                     others()
                 }
                 Ok(found) if found.size == size => Ok(Joined { size, etag: found.etag }),
@@ -255,6 +261,32 @@ fn joined_tag(parts: &[&Sent]) -> Option<String> {
     Some(format!("{}-{}", hex::encode(digest), parts.len()))
 }
 
+/// What the service answered to a request to join parts.
+struct Answer {
+    etag: String,
+    /// See [`follows_rule`].
+    ruled: bool,
+}
+
+/// Whether the tag of an object with this encryption can follow AWS's rule. It never does where
+/// keys of KMS's or of the customer's encrypt (S3 API reference, "Object", `ETag`): a bucket may
+/// be set to that at any time.
+fn follows_rule(encryption: Option<&ServerSideEncryption>, customer: Option<&str>) -> bool {
+    let kms = encryption.is_some_and(|it| it.as_str().starts_with("aws:kms"));
+    !kms && customer.is_none()
+}
+
+/// As [`follows_rule`], of what lies there.
+async fn is_ruled(store: &Inner, key: &str) -> bool {
+    let found = retrying(store.patience(), |_| {
+        let request = store.client.head_object().bucket(store.bucket()).key(key);
+        async move { request.send().await.map_err(Failure::from) }
+    });
+    found.await.is_ok_and(|found| {
+        follows_rule(found.server_side_encryption(), found.sse_customer_algorithm())
+    })
+}
+
 async fn put_empty(
     store: &Inner,
     key: &str,
@@ -280,7 +312,7 @@ async fn join(
     id: &str,
     parts: &[&Sent],
     summed: bool,
-) -> Result<String, Failure> {
+) -> Result<Answer, Failure> {
     let size = parts.iter().map(|part| part.size).sum();
     let parts = parts
         .iter()
@@ -303,7 +335,11 @@ async fn join(
             .multipart_upload(list.clone())
             .customize()
             .config_override(long_work(store, size));
-        async move { Failure::unless_tagged(request.send().await?.e_tag()) }
+        async move {
+            let joined = request.send().await?;
+            let ruled = follows_rule(joined.server_side_encryption(), None);
+            Ok(Answer { etag: Failure::unless_tagged(joined.e_tag())?, ruled })
+        }
     })
     .await
 }
@@ -392,8 +428,12 @@ pub(crate) async fn abort_all(store: &Inner, key: &str, but: Option<&str>) -> Re
                 .set_upload_id_marker(markers.1.clone());
             async move { request.send().await.map_err(Failure::from) }
         })
-        .await
-        .map_err(|failure| failure.error("listing uploads"))?;
+        .await;
+        let page = match page.map_err(|failure| failure.error("listing uploads")) {
+            // There is none of a name that the service does not take.
+            Err(Error::UnsupportedKey(_)) => return Ok(()),
+            page => page?,
+        };
         let encoded = page.encoding_type() == Some(&EncodingType::Url);
         let name = |text: Option<&str>| match text {
             Some(text) if encoded => decoded(text),

@@ -56,14 +56,16 @@ impl PartWriter {
         }
         let wait = if self.length.is_some() { Wait::Short } else { Wait::Long };
         let budget = &self.store.budget;
-        if most <= part_size && held.make_room(budget, chunk.len(), most, wait).await {
+        // Even of what will pass, the first bytes wait: no socket is held for clients that dribble.
+        let wait = if most > part_size { Wait::Uncounted } else { wait };
+        if held.make_room(budget, chunk.len(), most, wait).await {
             held.push(chunk);
             return Ok(State::Held(held));
         }
         if self.length.is_none() {
             return Err(Error::Busy { doing: DOING });
         }
-        let (mut passing, source) = Passing::new(most, self.store.stream(DOING).await?);
+        let (mut passing, source) = Passing::new(most, self.store.writing_stream(DOING).await?);
         let sending = self.pass(most, source);
         if passing.take_over(held).await && passing.push(chunk).await {
             return Ok(State::Passed(passing, sending));

@@ -1,6 +1,7 @@
 //! Bytes on their way into the service: one PUT's or one part's worth.
 
 use crate::budget::{Budget, Share, Wait};
+use crate::store::Stream;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::body::SdkBody;
 use base64::Engine;
@@ -14,7 +15,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 /// How many chunks wait between a client and the service.
 const QUEUED: usize = 2;
@@ -132,7 +133,7 @@ pub(crate) struct Source {
     passed: Arc<Mutex<Passed>>,
     length: u64,
     /// The right to pass bytes through, until the request has its answer.
-    _stream: OwnedSemaphorePermit,
+    _stream: Stream,
 }
 
 #[derive(Debug)]
@@ -165,7 +166,7 @@ impl Source {
 
 impl Passing {
     /// The sender, and the source of `length` bytes for the request.
-    pub(crate) fn new(length: u64, stream: OwnedSemaphorePermit) -> (Self, Source) {
+    pub(crate) fn new(length: u64, stream: Stream) -> (Self, Source) {
         let (to, from) = mpsc::channel(QUEUED);
         let passed = Passed { from, kept: Vec::new(), size: 0, whole: true, request: 0 };
         let passed = Arc::new(Mutex::new(passed));

@@ -3,7 +3,7 @@
 use crate::failure::{Failure, TIMEOUT, UNREACHABLE};
 use crate::multipart::bare;
 use crate::retry::{pause, retrying};
-use crate::store::Inner;
+use crate::store::{Inner, Stream};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Bytes, BytesMut};
@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 const DOING: &str = "reading a blob";
 /// What is no larger is read whole before it is answered.
@@ -142,7 +142,7 @@ struct Reader {
     body: Option<(ByteStream, Bytes)>,
     breaks: u32,
     /// The right to go on at a client's pace; `None` for what is small, or closed for now.
-    stream: Option<OwnedSemaphorePermit>,
+    stream: Option<Stream>,
 }
 
 impl Reader {
@@ -232,12 +232,14 @@ impl Reader {
             let length = rest.len().min(CHUNK).min(left);
             // The last bytes are handed on when the body has ended well: at its end a checksum is
             // compared, and a longer body is another object.
-            if length == left && rest.len() == left {
+            if rest.len() > left {
+                return Err(unfit("more bytes than were asked for"));
+            }
+            if length == left {
                 let progress = self.store.settings.limits.progress;
-                match tokio::time::timeout(progress, body.next()).await {
-                    Ok(None) => {}
-                    Ok(Some(Ok(more))) if more.is_empty() => {}
-                    Ok(Some(_)) => return Err(unfit("bytes that do not fit their checksum")),
+                match tokio::time::timeout(progress, ended(body)).await {
+                    Ok(true) => {}
+                    Ok(false) => return Err(unfit("bytes that do not fit their checksum")),
                     Err(_) => return Err(unfit(TIMEOUT)),
                 }
             }
@@ -245,6 +247,17 @@ impl Reader {
             self.at += chunk.len() as u64;
             self.breaks = 0;
             return Ok(Some(chunk));
+        }
+    }
+}
+
+/// Whether a body ends, and well.
+async fn ended(body: &mut ByteStream) -> bool {
+    loop {
+        match body.next().await {
+            None => return true,
+            Some(Ok(more)) if more.is_empty() => {}
+            Some(_) => return false,
         }
     }
 }

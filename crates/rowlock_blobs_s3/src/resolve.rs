@@ -1,23 +1,18 @@
 //! Names to addresses: the system's, but for `localhost` and what is below it, which many systems
 //! only half know. A bucket at a service on this machine is `<bucket>.localhost`.
 
-use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-#[derive(Debug, Clone)]
-pub(crate) struct Resolver;
-
-impl ResolveDns for Resolver {
-    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
-        if is_loopback(name) {
-            let here = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-            return DnsFuture::ready(Ok(here.to_vec()));
-        }
-        DnsFuture::new(async move {
-            let found = tokio::net::lookup_host((name, 0)).await.map_err(ResolveDnsError::new)?;
-            Ok(found.map(|address| address.ip()).collect())
-        })
+/// The addresses of a host, without ports.
+///
+/// # Errors
+/// The system's.
+pub(crate) async fn addresses(name: &str) -> io::Result<Vec<SocketAddr>> {
+    if is_loopback(name) {
+        return Ok(vec![(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()]);
     }
+    Ok(tokio::net::lookup_host((name, 0)).await?.collect())
 }
 
 /// `localhost` and all below it are this machine (RFC 6761 section 6.3).

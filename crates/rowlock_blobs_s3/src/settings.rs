@@ -124,4 +124,7 @@ pub enum OpenError {
     /// There is no bucket's name.
     #[error("the root bucket's name is empty or holds a slash")]
     Bucket,
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
 }

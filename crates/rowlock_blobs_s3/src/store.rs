@@ -61,6 +61,8 @@ pub(crate) struct Inner {
     /// Requests that last as long as a client takes or gives bytes. They leave some sockets to
     /// those that are done soon, however many clients are slow.
     streams: Arc<Semaphore>,
+    /// Those of them that write: they never give theirs up, and leave half to readers.
+    writing: Arc<Semaphore>,
     pub(crate) settings: S3Settings,
     /// Found out once: the service takes none of the newer checksums.
     plain: AtomicBool,
@@ -83,7 +85,7 @@ impl S3Store {
         if settings.bucket.is_empty() || settings.bucket.contains('/') {
             return Err(OpenError::Bucket);
         }
-        let http = SharedHttpClient::new(Transport::new(settings.max_sockets, settings.limits));
+        let http = SharedHttpClient::new(Transport::new(settings.max_sockets, settings.limits)?);
         let region = Region::new(settings.region.clone());
         let credentials = credentials(&settings.credentials, &region, &http).await;
         let mut config = Config::builder()
@@ -110,6 +112,7 @@ impl S3Store {
             layout,
             budget: Budget::new(settings.buffer_budget, settings.part_size.max(MIN_PART)),
             streams: Arc::new(Semaphore::new(streams(settings.max_sockets))),
+            writing: Arc::new(Semaphore::new(streams(settings.max_sockets).div_ceil(2))),
             plain: AtomicBool::new(settings.request_checksums == Checksums::WhenRequired),
             single: AtomicBool::new(false),
             trial: Mutex::default(),
@@ -153,18 +156,43 @@ async fn credentials(
 
 /// How many of the sockets may be held by clients' pace.
 fn streams(max_sockets: usize) -> usize {
-    (max_sockets - max_sockets / 4).max(1)
+    (max_sockets - (max_sockets / 4).max(1).min(max_sockets)).max(1)
+}
+
+/// The right to a request that goes at a client's pace.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    _stream: OwnedSemaphorePermit,
+    _writing: Option<OwnedSemaphorePermit>,
 }
 
 impl Inner {
-    /// The right to a request that goes at a client's pace.
+    /// The right to a request whose answer goes at a client's pace.
     ///
     /// # Errors
     /// [`Error::Busy`] when too many others do for longer than a request may wait.
-    pub(crate) async fn stream(&self, doing: &'static str) -> Result<OwnedSemaphorePermit, Error> {
-        let stream = Arc::clone(&self.streams).acquire_owned();
-        match tokio::time::timeout(self.settings.limits.first_byte, stream).await {
-            Ok(Ok(stream)) => Ok(stream),
+    pub(crate) async fn stream(&self, doing: &'static str) -> Result<Stream, Error> {
+        let stream = self.in_time(&self.streams, doing).await?;
+        Ok(Stream { _stream: stream, _writing: None })
+    }
+
+    /// The right to a request whose body goes at a client's pace.
+    ///
+    /// # Errors
+    /// As [`Inner::stream`].
+    pub(crate) async fn writing_stream(&self, doing: &'static str) -> Result<Stream, Error> {
+        let writing = Some(self.in_time(&self.writing, doing).await?);
+        Ok(Stream { _stream: self.in_time(&self.streams, doing).await?, _writing: writing })
+    }
+
+    async fn in_time(
+        &self,
+        of: &Arc<Semaphore>,
+        doing: &'static str,
+    ) -> Result<OwnedSemaphorePermit, Error> {
+        let permit = Arc::clone(of).acquire_owned();
+        match tokio::time::timeout(self.settings.limits.first_byte, permit).await {
+            Ok(Ok(permit)) => Ok(permit),
             _ => Err(Error::Busy { doing }),
         }
     }

@@ -3,11 +3,10 @@
 //! The client's own time limits count from the beginning of a request: they would cut a large
 //! upload over a slow line. These count from the last byte that moved.
 
+use crate::connection::Connections;
 use crate::settings::Limits;
-use aws_smithy_http_client::{Builder, tls};
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
-    SharedHttpConnector,
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -23,26 +22,19 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
-/// Idle connections are closed before the service closes them.
-const IDLE: Duration = Duration::from_secs(15);
-
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug)]
 pub(crate) struct Transport {
-    inner: SharedHttpClient,
+    connections: Connections,
     sockets: Arc<Semaphore>,
     limits: Limits,
 }
 
 impl Transport {
-    pub(crate) fn new(max_sockets: usize, limits: Limits) -> Self {
-        let inner = Builder::new()
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(max_sockets)
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-            .build_with_resolver(crate::resolve::Resolver);
-        Self { inner, sockets: Arc::new(Semaphore::new(max_sockets.max(1))), limits }
+    pub(crate) fn new(max_sockets: usize, limits: Limits) -> Result<Self, rustls::Error> {
+        let connections = Connections::new(limits.connect, max_sockets)?;
+        Ok(Self { connections, sockets: Arc::new(Semaphore::new(max_sockets.max(1))), limits })
     }
 }
 
@@ -50,13 +42,12 @@ impl HttpClient for Transport {
     fn http_connector(
         &self,
         settings: &HttpConnectorSettings,
-        components: &RuntimeComponents,
+        _: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        // The inner client keeps connections by its settings: they must be the same for all.
-        let plain = HttpConnectorSettings::builder().connect_timeout(self.limits.connect).build();
         SharedHttpConnector::new(Guarded {
-            inner: self.inner.http_connector(&plain, components),
+            inner: self.connections.clone(),
             sockets: Arc::clone(&self.sockets),
+            for_socket: self.limits.first_byte,
             // Operations that the service works long at say so.
             first_byte: settings.read_timeout().unwrap_or(self.limits.first_byte),
             progress: self.limits.progress,
@@ -66,8 +57,9 @@ impl HttpClient for Transport {
 
 #[derive(Debug)]
 struct Guarded {
-    inner: SharedHttpConnector,
+    inner: Connections,
     sockets: Arc<Semaphore>,
+    for_socket: Duration,
     first_byte: Duration,
     progress: Duration,
 }
@@ -76,9 +68,9 @@ impl HttpConnector for Guarded {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let inner = self.inner.clone();
         let sockets = Arc::clone(&self.sockets);
-        let (first_byte, progress) = (self.first_byte, self.progress);
+        let (for_socket, first_byte, progress) = (self.for_socket, self.first_byte, self.progress);
         HttpConnectorFuture::new(async move {
-            let socket = tokio::time::timeout(first_byte, sockets.acquire_owned()).await;
+            let socket = tokio::time::timeout(for_socket, sockets.acquire_owned()).await;
             let Ok(Ok(socket)) = socket else {
                 return Err(ConnectorError::timeout("no socket was free in time".into()));
             };
@@ -90,7 +82,9 @@ impl HttpConnector for Guarded {
             tokio::pin!(call);
             loop {
                 let patience = if pulse.ended() { first_byte } else { progress };
-                let until = pulse.last() + patience;
+                // A client's pause is not the service's.
+                let from = if pulse.waits() { Instant::now() } else { pulse.last() };
+                let until = from + patience;
                 tokio::select! {
                     answer = &mut call => {
                         let limit = first_byte.max(progress);
@@ -99,7 +93,7 @@ impl HttpConnector for Guarded {
                     () = tokio::time::sleep_until(until) => {}
                 }
                 let patience = if pulse.ended() { first_byte } else { progress };
-                if pulse.last() + patience <= Instant::now() {
+                if !pulse.waits() && pulse.last() + patience <= Instant::now() {
                     return Err(ConnectorError::timeout("no byte moved in time".into()));
                 }
             }
@@ -122,11 +116,18 @@ struct Pulse {
     began: Instant,
     millis: AtomicU64,
     ended: AtomicBool,
+    /// There are no bytes to be taken.
+    waits: AtomicBool,
 }
 
 impl Pulse {
     fn new() -> Self {
-        Self { began: Instant::now(), millis: AtomicU64::new(0), ended: AtomicBool::new(false) }
+        Self {
+            began: Instant::now(),
+            millis: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
+        }
     }
 
     fn beat(&self) {
@@ -140,6 +141,10 @@ impl Pulse {
 
     fn ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
+    }
+
+    fn waits(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
     }
 }
 
@@ -157,6 +162,7 @@ impl Body for Watched {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
+        self.pulse.waits.store(polled.is_pending(), Ordering::Relaxed);
         if polled.is_ready() {
             self.pulse.beat();
             let ended = matches!(polled, Poll::Ready(None)) || self.body.is_end_stream();

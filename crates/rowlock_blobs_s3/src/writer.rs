@@ -61,12 +61,7 @@ impl Writer {
         let left = self.length.map(|length| length.saturating_sub(self.before));
         let size = left.map_or(part_size, |left| left.min(part_size));
         let share = self.upload.as_mut().map(Upload::spare_now).unwrap_or_default();
-        let held = Buffered::new(share);
-        let kind = if size > self.store.part_size() {
-            self.pass_on(size, held).await?
-        } else {
-            Kind::Held(held)
-        };
+        let kind = Kind::Held(Buffered::new(share));
         Ok(Piece { kind, filled: 0, size })
     }
 
@@ -79,8 +74,14 @@ impl Writer {
         size: u64,
     ) -> Result<bool, Error> {
         let budget = &self.store.budget;
-        if held.make_room(budget, bytes, size, Wait::No).await {
+        // Larger pieces than memory is set apart for only begin there.
+        let large = size > self.store.part_size();
+        let wait = if large { Wait::Uncounted } else { Wait::No };
+        if held.make_room(budget, bytes, size, wait).await {
             return Ok(true);
+        }
+        if large {
+            return Ok(false);
         }
         let wait = match &mut self.upload {
             // It gets by with the room of its parts that are done.
@@ -108,7 +109,7 @@ impl Writer {
         if self.upload.is_none() && self.length.is_some_and(|length| length > size) {
             self.upload = Some(self.begin_upload(false).await?);
         }
-        let (mut passing, source) = Passing::new(size, self.store.stream(DOING).await?);
+        let (mut passing, source) = Passing::new(size, self.store.writing_stream(DOING).await?);
         let sending = match &mut self.upload {
             Some(upload) => upload.pass(size, source),
             None => self.pass(size, source),

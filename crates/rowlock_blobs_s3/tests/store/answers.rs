@@ -3,6 +3,7 @@
 use crate::faults::{Bench, bench, bench_before, in_time, write};
 use crate::proxy::Fault;
 use crate::servers::garage;
+use crate::servers::{open, settings};
 use crate::suite::needs_garage;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -190,4 +191,24 @@ async fn a_name_that_the_service_does_not_take_is_the_names_fault() {
     let attributes = suite::attributes();
     refused("copying", bench.store.copy(&to, 10, &blob, &attributes).await.map(drop));
     refused("beginning", bench.store.create_multipart(&blob, &attributes).await.map(drop));
+    // Nothing lies there, and nothing is left to be done.
+    bench.store.delete(std::slice::from_ref(&blob)).await.remove(0).unwrap();
+    bench.store.remove_unfinished(&blob).await.unwrap();
+}
+
+/// Whatever the service offers, each request has a connection of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn http_2_is_not_spoken() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let endpoint = Some(format!("https://localhost:{port}"));
+    let store = open(S3Settings { endpoint, ..settings(port) }).await;
+    let look = tokio::spawn(async move { store.problem().await });
+    let (stream, _) = listener.accept().await.unwrap();
+    let hello = tokio_rustls::LazyConfigAcceptor::new(Default::default(), stream).await.unwrap();
+    let offered: Vec<Vec<u8>> =
+        hello.client_hello().alpn().into_iter().flatten().map(<[u8]>::to_vec).collect();
+    assert!(!offered.contains(&b"h2".to_vec()), "{offered:?}");
+    drop((hello, listener));
+    assert!(in_time(look).await.unwrap().is_some(), "nobody was there");
 }

@@ -143,3 +143,54 @@ async fn readers_leave_sockets_to_what_is_done_soon() {
         assert!(bytes.ends_with(&rest.concat()));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_pass_leave_sockets_to_readers() {
+    let (store, _server) = bench(|it| S3Settings { max_sockets: 4, ..it }).await;
+    let bytes = suite::pattern(2_000_000);
+    let read = put(&store, "read", &bytes, true).await;
+    let blob_of_parts = blob("parts");
+    let id = store.create_multipart(&blob_of_parts, &suite::attributes()).await.unwrap();
+    let upload = MultipartBlob { upload_id: id, blob: blob_of_parts };
+    // Larger than what is held. Those that have sent next to nothing hold no socket at all.
+    let part = |number| store.part_writer(&upload, number, Some(6 << 20));
+    let mut slow = Vec::new();
+    for number in 1..20 {
+        let mut writer = part(number);
+        soon(writer.write(bytes.slice(..1000))).await.unwrap();
+        slow.push(writer);
+    }
+    for writer in &mut slow[..2] {
+        soon(send(writer, &bytes)).await.unwrap();
+    }
+    // Two of the three that go at a client's pace are the most for writers.
+    let late = soon(slow[2].write(bytes.slice(..100_000))).await;
+    assert!(matches!(late, Err(Error::Busy { .. })), "{late:?}");
+    soon(is_there(&store, &read, &bytes)).await;
+    slow.clear();
+    let mut writer = part(1);
+    let whole = suite::pattern(6 << 20);
+    soon(send(&mut writer, &whole)).await.unwrap();
+    let tag = hex::encode(rowlock_digest::md5(&whole));
+    soon(writer.stage(&tag)).await.unwrap().publish().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clients_pause_is_not_the_services() {
+    let limits = Limits {
+        first_byte: Duration::from_secs(2),
+        progress: Duration::from_secs(2),
+        ..Limits::default()
+    };
+    let (_, server) = bench(|it| it).await;
+    let store = open(S3Settings { limits, buffer_budget: 0, ..settings(server.port) }).await;
+    let bytes = suite::pattern(1_000_000);
+    let blob = blob("pause");
+    let mut writer = store.writer(&blob, &suite::attributes(), Some(1_000_000));
+    soon(writer.write(bytes.slice(..500_000))).await.unwrap();
+    soon(writer.write(bytes.slice(500_000..600_000))).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    soon(writer.write(bytes.slice(600_000..))).await.unwrap();
+    soon(writer.finish()).await.unwrap();
+    is_there(&store, &blob, &bytes).await;
+}
