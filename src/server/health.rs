@@ -33,13 +33,24 @@ impl Health {
         Self { storage, blobs, fit, seen: Arc::default() }
     }
 
-    async fn look(&self) -> Vec<String> {
-        let mut seen = self.seen.lock().await;
+    /// One look at a time, which goes on when whoever asked for it is gone: probers with little
+    /// patience would begin one after the other else, and see the end of none.
+    async fn seen(self) -> Vec<String> {
+        let mut seen = Arc::clone(&self.seen).lock_owned().await;
         if let Some((at, problems)) = &*seen
             && at.elapsed() < COUNTS
         {
             return problems.clone();
         }
+        let looking = tokio::spawn(async move {
+            let problems = self.look().await;
+            *seen = Some((Instant::now(), problems.clone()));
+            problems
+        });
+        looking.await.unwrap_or_else(|_| vec!["the look at database and store broke off".into()])
+    }
+
+    async fn look(&self) -> Vec<String> {
         let database = tokio::time::timeout(PATIENCE, self.storage.healthy());
         // Within a time of its own, so that it can name what does not answer.
         let (database, store) = tokio::join!(database, self.blobs.problem());
@@ -52,7 +63,6 @@ impl Health {
         if problems.is_empty() {
             problems.extend(self.fit.misplaced().await);
         }
-        *seen = Some((Instant::now(), problems.clone()));
         problems
     }
 }
@@ -60,6 +70,6 @@ impl Health {
 impl HealthCheck for Health {
     fn problems(&self) -> BoxFuture<'static, Vec<String>> {
         let this = self.clone();
-        Box::pin(async move { this.look().await })
+        Box::pin(this.seen())
     }
 }

@@ -6,7 +6,9 @@ use crate::retry;
 use crate::store::Inner;
 use aws_sdk_s3::primitives::ByteStream;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What keeps the store from being used. The text names no variable: whoever knows how the store
 /// was configured says which one to look at.
@@ -70,9 +72,17 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// How often the service is asked, as long as what it answers may pass.
 const LOOKS: u32 = 3;
 
+/// Shows that a key may write.
+#[derive(Debug, Default)]
+pub(crate) struct Trial {
+    state: State,
+    /// What the trial that is under way will answer.
+    under_way: Option<watch::Receiver<Option<Result<(), Failure>>>>,
+}
+
 /// How far a trial write has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Trial {
+enum State {
     /// To be made.
     #[default]
     Due,
@@ -84,7 +94,7 @@ pub(crate) enum Trial {
 }
 
 /// Looks whether the service can be used; what passes is no problem if it passes soon.
-pub(crate) async fn problem(store: &Inner) -> Option<Problem> {
+pub(crate) async fn problem(store: &Arc<Inner>) -> Option<Problem> {
     let mut last = Failure::of(failure::TIMEOUT, "no answer in time".to_owned());
     let looks = async {
         let mut made = 0;
@@ -103,18 +113,17 @@ pub(crate) async fn problem(store: &Inner) -> Option<Problem> {
         Ok(failure) => failure?,
         Err(_) => last,
     };
-    // Who is at a trial just now knows better.
-    if let Ok(mut trial) = store.trial.try_lock()
-        && *trial == Trial::Done
-    {
-        *trial = Trial::Due;
+    let mut trial = store.trial.lock().await;
+    if trial.state == State::Done {
+        trial.state = State::Due;
     }
+    drop(trial);
     Some(name(failure))
 }
 
 /// Asks for a list of one key: the only request whose errors tell everything. A key that may not
 /// list has to show that it may write.
-async fn look(store: &Inner) -> Result<(), Failure> {
+async fn look(store: &Arc<Inner>) -> Result<(), Failure> {
     let listed = store
         .client
         .list_objects_v2()
@@ -130,18 +139,44 @@ async fn look(store: &Inner) -> Result<(), Failure> {
     if failure.mend() == Some(Mend::Rights) { try_to_write(store).await } else { Err(failure) }
 }
 
-async fn try_to_write(store: &Inner) -> Result<(), Failure> {
-    // One at a time.
-    let mut trial = store.trial.lock().await;
+/// Waits for a trial: the one under way, or a new one. It goes on when nobody waits any more:
+/// whoever asks for health may be gone before it is known to be written, and it would be written
+/// again for each.
+async fn try_to_write(store: &Arc<Inner>) -> Result<(), Failure> {
+    let mut answer = {
+        let mut trial = store.trial.lock().await;
+        match &trial.under_way {
+            _ if trial.state == State::Done => return Ok(()),
+            Some(answer) => answer.clone(),
+            None => {
+                let (answers, answer) = watch::channel(None);
+                trial.under_way = Some(answer.clone());
+                let (store, state) = (Arc::clone(store), trial.state);
+                tokio::spawn(async move {
+                    let result = write_and_delete(&store, state).await;
+                    store.trial.lock().await.under_way = None;
+                    answers.send_replace(Some(result));
+                });
+                answer
+            }
+        }
+    };
+    let gone = || Failure::of(failure::TIMEOUT, "the trial did not end".to_owned());
+    let answer = answer.wait_for(Option::is_some).await;
+    answer.map_or_else(|_| Err(gone()), |answer| answer.clone().unwrap_or_else(|| Err(gone())))
+}
+
+async fn write_and_delete(store: &Inner, mut state: State) -> Result<(), Failure> {
     let key = store.layout.probe();
-    if *trial == Trial::Due {
+    if state == State::Due {
         let put = store.client.put_object().bucket(store.bucket()).key(&key);
         put.body(ByteStream::from_static(b"")).send().await?;
-        *trial = Trial::Written;
+        state = State::Written;
+        store.trial.lock().await.state = state;
     }
-    if *trial == Trial::Written {
+    if state == State::Written {
         store.client.delete_object().bucket(store.bucket()).key(&key).send().await?;
-        *trial = Trial::Done;
+        store.trial.lock().await.state = State::Done;
     }
     Ok(())
 }
@@ -171,7 +206,7 @@ fn name(failure: Failure) -> Problem {
         Some(Mend::Rights) => Problem::Denied,
         // What lists is the bucket.
         None if code == "NotFound" => Problem::Bucket,
-        Some(Mend::Account) | None => {
+        Some(Mend::Account | Mend::Quota) | None => {
             let status = status.map(|status| format!(", status {status}")).unwrap_or_default();
             Problem::Other(format!("{code}{status}"))
         }

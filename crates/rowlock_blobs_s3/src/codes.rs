@@ -17,6 +17,8 @@ pub(crate) enum Mend {
     Rights,
     /// The account, or what the bucket is set to do with objects.
     Account,
+    /// How much the bucket may hold.
+    Quota,
 }
 
 /// By code (S3 API reference, "Error responses", "List of error codes"; STS's
@@ -46,11 +48,18 @@ const CODES: &[(&str, Mend)] = &[
     ("InvalidObjectState", Mend::Account),
 ];
 
+/// Whether a refusal is Garage's of what would pass a quota: "Forbidden: Bucket size quota is
+/// reached, …", "Forbidden: Object quota is reached, …".
+pub(crate) fn is_quota(code: &str, message: &str) -> bool {
+    code == "AccessDenied" && message.contains("quota is reached")
+}
+
 /// What the operator has to look at after a refusal with this code and message; `None` where it is
 /// not the operator's to mend.
 pub(crate) fn operators(code: &str, message: &str) -> Option<Mend> {
     // Garage says these so.
     match code {
+        _ if is_quota(code, message) => return Some(Mend::Quota),
         "InvalidRequest" if message.contains("Date is too") => return Some(Mend::Clock),
         "AccessDenied" if message.contains("No such key") => return Some(Mend::AccessKey),
         "AccessDenied" if message.contains("nvalid signature") => return Some(Mend::Secret),
@@ -79,5 +88,38 @@ mod tests {
         }
         let told = told_to_clients("InvalidRequest", "something of ours");
         assert!(matches!(told, Error::Io { .. }), "{told:?}");
+    }
+
+    #[test]
+    fn a_quota_that_is_reached_is_a_store_that_is_full() {
+        for message in [
+            "Forbidden: Bucket size quota is reached, maximum total size of objects for this \
+             bucket: 4194304. The bucket is already 3145728 bytes, and this object would add \
+             2097152 bytes.",
+            "Forbidden: Object quota is reached, maximum objects for this bucket: 1",
+        ] {
+            let told = told_to_clients("AccessDenied", message);
+            assert!(matches!(told, Error::Full), "{told:?}");
+            assert_eq!(operators("AccessDenied", message), Some(Mend::Quota));
+        }
+        let told = told_to_clients("AccessDenied", "Forbidden: no access to bucket quota");
+        assert!(matches!(told, Error::Unavailable { .. }), "{told:?}");
+    }
+
+    #[test]
+    fn what_the_operator_can_mend_is_told_in_the_services_words() {
+        let why = |code, message: &str, coded| {
+            let failure = Failure::of(code, message.to_owned());
+            match (Failure { status: Some(403), coded, ..failure }).error("reading") {
+                Error::Unavailable { why, .. } => why,
+                other => panic!("{other:?}"),
+            }
+        };
+        let denied = "Operation is not allowed\nfor this key.";
+        let line = "AccessDenied, 403: Operation is not allowed for this key.";
+        assert_eq!(why("AccessDenied", denied, true), line);
+        assert_eq!(why("AccessDenied", "of no service", false), "AccessDenied, 403");
+        assert_eq!(why("SlowDown", "it passes", true), "SlowDown, 403");
+        assert!(why("AccessDenied", &"x".repeat(10_000), true).len() < 400);
     }
 }

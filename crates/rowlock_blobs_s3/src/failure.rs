@@ -60,6 +60,9 @@ const FULL: &[&str] = &["XMinioStorageFull", "StorageFull", "QuotaExceeded", "En
 /// Codes of a store that does not take a name: some allow no empty segments, or only short ones.
 const NAMES: &[&str] = &["XMinioInvalidObjectName", "KeyTooLongError", "InvalidObjectName"];
 
+/// How much of what a service said is logged, in characters.
+const SENTENCE_MOST: usize = 300;
+
 impl Failure {
     /// A failure in our own words.
     pub(crate) fn of(code: &str, detail: String) -> Self {
@@ -133,10 +136,29 @@ impl Failure {
     }
 
     fn why(&self) -> String {
-        match self.status {
+        let mut why = match self.status {
             Some(status) => format!("{}, {status}", self.code),
             None => self.code.clone(),
+        };
+        // The operator needs the service's own words; ours may come from what holds credentials.
+        if self.coded && self.mend().is_some() && !self.detail.is_empty() {
+            why.push_str(": ");
+            why.push_str(&self.sentence());
         }
+        why
+    }
+
+    /// What the service said, fit for one line of the log.
+    fn sentence(&self) -> String {
+        let text = self.detail.chars().map(|c| if c.is_control() { ' ' } else { c });
+        text.take(SENTENCE_MOST).collect()
+    }
+
+    /// Whether the store has no room. Garage's word for a quota that is reached is `AccessDenied`.
+    fn is_full(&self) -> bool {
+        FULL.contains(&self.code.as_str())
+            || self.status == Some(507)
+            || codes::is_quota(&self.code, &self.detail)
     }
 
     /// As the trait's error.
@@ -147,7 +169,8 @@ impl Failure {
         if self.code == "NoSuchUpload" {
             return Error::UploadNotFound;
         }
-        if FULL.contains(&self.code.as_str()) || self.status == Some(507) {
+        if self.is_full() {
+            tracing::warn!(doing, code = %self.code, said = %self.sentence(), "the store is full");
             return Error::Full;
         }
         if NAMES.contains(&self.code.as_str()) {

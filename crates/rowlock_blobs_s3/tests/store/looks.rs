@@ -10,6 +10,7 @@ use rowlock_blobs_s3::Problem;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::RwLock;
 
 /// What a service of ours answers: a status and a code, or nothing, so that the connection ends.
 type Answer = Option<(u16, &'static str)>;
@@ -23,6 +24,14 @@ type Asked = Arc<Mutex<Vec<String>>>;
 async fn service(
     answer: impl Fn(&str, &[String]) -> Answer + Clone + Send + Sync + 'static,
 ) -> (u16, Asked) {
+    slow_service(answer, Arc::default()).await
+}
+
+/// As [`service`]; one that answers no PUT while `hold` is held.
+async fn slow_service(
+    answer: impl Fn(&str, &[String]) -> Answer + Clone + Send + Sync + 'static,
+    hold: Arc<RwLock<()>>,
+) -> (u16, Asked) {
     let asked = Asked::default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -30,14 +39,19 @@ async fn service(
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let (asked, answer) = (Arc::clone(&shared), answer.clone());
+            let (asked, answer, hold) = (Arc::clone(&shared), answer.clone(), Arc::clone(&hold));
             tokio::spawn(async move {
                 let service = service_fn(|request: Request<hyper::body::Incoming>| {
                     let request = format!("{} {}", request.method(), request.uri().path());
+                    let is_put = request.starts_with("PUT");
                     let mut asked = asked.lock().unwrap();
                     let answer = answer(&request, &asked);
                     asked.push(request);
+                    let hold = Arc::clone(&hold);
                     async move {
+                        if is_put {
+                            drop(hold.read().await);
+                        }
                         let (status, code) = answer.ok_or("the connection ends")?;
                         let body = if code.is_empty() {
                             "<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>".to_owned()
@@ -119,4 +133,32 @@ async fn trials_do_not_pile_up_where_nothing_may_be_deleted() {
     }
     let puts = asked.lock().unwrap().iter().filter(|it| it.starts_with("PUT")).count();
     assert_eq!(puts, 1);
+}
+
+/// Whoever asks for health may be gone before the service answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn looks_that_are_given_up_write_one_trial() {
+    let hold = Arc::<RwLock<()>>::default();
+    let answer = |request: &str, _: &[String]| match request {
+        request if request.starts_with("GET") => DENIED,
+        _ => GOOD,
+    };
+    let (port, asked) = slow_service(answer, Arc::clone(&hold)).await;
+    let store = open(settings(port)).await;
+    let count = |method| asked.lock().unwrap().iter().filter(|it| it.starts_with(method)).count();
+    let held = hold.write().await;
+    for looks in 1..=3 {
+        let store = store.clone();
+        let look = tokio::spawn(async move { store.problem().await });
+        while count("GET") < looks || count("PUT") == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // Time for what a look does after its first answer.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        look.abort();
+        assert!(look.await.is_err_and(|error| error.is_cancelled()));
+    }
+    drop(held);
+    assert_eq!(store.problem().await, None);
+    assert_eq!((count("PUT"), count("DELETE")), (1, 1));
 }
