@@ -1,6 +1,7 @@
 //! AWS's own chain of credentials reads the process's environment, and knows nothing of `.env`.
 
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use crate::config::{Backend, Config, Source, s3_backend};
@@ -15,12 +16,20 @@ pub(super) fn hand_over(source: &Source, config: &Config) -> Option<String> {
     if settings.key.is_some() || missing.is_empty() {
         return None;
     }
-    let mut again = Command::new("/proc/self/exe");
-    let mut arguments = std::env::args_os();
-    if let Some(name) = arguments.next() {
-        again.arg0(name);
+    let again = |program: &Path| {
+        let mut again = Command::new(program);
+        let mut arguments = std::env::args_os();
+        if let Some(name) = arguments.next() {
+            again.arg0(name);
+        }
+        again.args(arguments).envs(missing.iter().copied()).exec()
+    };
+    // The system names a process after what it was started from.
+    if let Ok(program) = std::env::current_exe() {
+        again(&program);
     }
-    let error = again.args(arguments).envs(missing.iter().copied()).exec();
+    // The program may have been replaced or removed since it was started.
+    let error = again(Path::new("/proc/self/exe"));
     let names: Vec<_> = missing.iter().map(|(name, _)| *name).collect();
     Some(format!(
         "{} only in .env, where AWS's own chain does not look, and cannot be put into the \

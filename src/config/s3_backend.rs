@@ -465,7 +465,7 @@ mod tests {
     #[test]
     fn what_the_chain_reads_may_stand_in_the_file() {
         let source = Source::new(
-            &[("AWS_PROFILE", "here")],
+            &[("AWS_PROFILE", "here"), ("AWS_CONFIG_FILE", "")],
             &[
                 ("AWS_PROFILE", "there"),
                 ("AWS_CONFIG_FILE", "/aws/config"),

@@ -94,11 +94,14 @@ impl Source {
         self.environment.get("PATH").map(OsString::from)
     }
 
-    /// Those of these names that are set in `.env` and not in the environment, with their values.
+    /// Those of these names that are set in `.env` and not, or to nothing, in the environment, with
+    /// their values.
     pub(crate) fn only_in_file(&self, names: &[&'static str]) -> Vec<(&'static str, &str)> {
         let in_file = |name: &&'static str| {
             let value = self.file.get(*name).filter(|value| !value.is_empty())?;
-            (!self.environment.contains_key(*name)).then_some((*name, value.as_str()))
+            // AWS's chain takes what is set to nothing for not set.
+            let is_set = self.environment.get(*name).is_some_and(|value| !value.is_empty());
+            (!is_set).then_some((*name, value.as_str()))
         };
         names.iter().filter_map(in_file).collect()
     }
