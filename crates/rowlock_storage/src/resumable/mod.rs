@@ -161,7 +161,11 @@ impl Storage {
     /// [`Error::NoSuchUpload`], [`Error::UploadExpired`], [`Error::UploadLocked`] for one of no bytes
     /// whose object is not there, or the database's.
     pub async fn find_resumable(&self, id: &ResumableId) -> Result<Resumable, Error> {
-        let mut row = self.resumable_row(id).await?;
+        let row = self.resumable_row(id).await?;
+        self.how_far(id, row).await
+    }
+
+    async fn how_far(&self, id: &ResumableId, mut row: ResumableRow) -> Result<Resumable, Error> {
         if !row.completed && row.holder.is_some() {
             row = self.freshly_recorded(id, row).await?;
         }
@@ -183,7 +187,7 @@ impl Storage {
     ) -> Result<Resumable, Error> {
         let row = self.resumable_row(id).await?;
         self.may_store(ctx, id, &row).await?;
-        self.find_resumable(id).await
+        self.how_far(id, row).await
     }
 
     /// Has the holder of an upload record, and waits a little for it.

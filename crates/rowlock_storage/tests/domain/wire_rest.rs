@@ -69,7 +69,7 @@ async fn resumables(counted: &mut Counted<'_>, bucket: &BucketName, ctx: &Contex
         .await;
     counted
         .count("resumable upload: how far it is", async || {
-            storage.find_resumable(&ids[0]).await.unwrap();
+            storage.find_resumable_as(ctx, &ids[0]).await.unwrap();
         })
         .await;
     let mut number = 0;
