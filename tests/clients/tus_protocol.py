@@ -58,7 +58,7 @@ def what_the_core_demands(server):
     for method, headers in (('HEAD', {}), ('POST', dict(upload_length='1', upload_metadata=metadata(BUCKET, 'x'))), ('DELETE', {})):
         at = tus.base if method == 'POST' else path
         answer = tus.ask(method, at, tus_resumable=None, **headers)
-        same((answer.status, answer.headers['tus-resumable']), (412, '1.0.0'), f'{method} without a version')
+        same((answer.status, answer.headers['tus-resumable'], answer.headers['tus-version']), (412, '1.0.0', '1.0.0'), f'{method} without a version')
         answer = tus.ask(method, at, tus_resumable='0.2.2', **headers)
         same((answer.status, answer.headers['tus-version']), (412, '1.0.0'), f'{method} of another version')
     told(tus.patch(path, 0, b'x', tus_resumable=None), 412, 'Tus-Resumable Required\n', 'PATCH without a version')
@@ -96,6 +96,7 @@ def unknown_uploads(server):
     tus = Tus(server)
     path = tus.begin(BUCKET, 'unknown', 10)
     true(tus.ask('DELETE', path).status == 204, 'DELETE')
+    same(tus.ask('HEAD', path).headers['cache-control'], 'no-store', 'HEAD of what is gone')
     for method, more in (('HEAD', {}), ('DELETE', {}), ('PATCH', dict(upload_offset='0', content_type=OFFSET_TYPE))):
         answer = tus.ask(method, path, **more)
         true(answer.status in (404, 410) and 'upload-offset' not in answer.headers, f'{method} of what is gone: {answer.status}')
@@ -153,6 +154,14 @@ def creation_wants_a_length_and_metadata(server):
     told(tus.create(BUCKET, 'a/../x', 1), 400, 'Invalid key: a/../x', 'key')
     told(tus.create(BUCKET, 'x', 20_000_001), 413, 'Maximum size exceeded\n', 'beyond the global limit')
     same(tus.create(BUCKET, 'x', 5, upload_concat='partial').status, 501, 'concatenation')
+    for bad in ('text/plain\r\nset-cookie: a=b', 'a\0b'):
+        told(tus.create(BUCKET, 'x', 1, meta=dict(contentType=bad)), 400, 'Invalid upload-metadata\n', bad)
+        told(tus.create(BUCKET, 'x', 1, meta=dict(cacheControl=bad)), 400, 'Invalid upload-metadata\n', bad)
+    begun = server.sql('select count(*) from rowlock.rowlock_resumable')
+    told(tus.create(BUCKET, 'x', 5, body=b'123456'), 413, 'Maximum size exceeded\n', 'more than the whole')
+    same(server.sql('select count(*) from rowlock.rowlock_resumable'), begun, 'an upload that nobody was told of')
+    told(tus.create(BUCKET, 'x', 5, body=iter([b'123', b'456'])), 413, 'Maximum size exceeded\n', 'more than the whole, as it comes')
+    wait_for('the upload that nobody was told of to go', lambda: server.sql('select count(*) from rowlock.rowlock_resumable') == begun)
 
 
 @case
@@ -279,17 +288,22 @@ def policies_decide(server):
     path = alice.begin(BUCKET, f'{ALICE}/x', 4)
     told(anon.patch(path, 0, b'ab'), 403, words, 'another caller goes on')
     same(anon.ask('DELETE', path).status, 403, 'another caller gives up')
+    head = anon.ask('HEAD', path)
+    same((head.status, 'upload-metadata' in head.headers), (403, False), 'another caller asks')
     same(alice.patch(path, 0, b'ab').status, 204, 'PATCH')
     server.sql("alter policy own_insert on storage.objects with check (false)")
     told(alice.patch(path, 2, b'cd'), 403, words, 'the policy was changed')
     server.sql("drop policy own_insert on storage.objects; drop policy own_select on storage.objects;" + POLICIES)
     same(alice.patch(path, alice.offset(path), b'cd'[alice.offset(path) - 2:]).status, 204, 'and back')
+    same(alice.offset(path), 4, 'HEAD of what is an object')
+    same(anon.ask('HEAD', path).status, 403, "HEAD of what is another's object")
     same(read(server, f'{ALICE}/x'), b'abcd', 'the object')
     same(server.sql(f"select owner_id from storage.objects where name = '{ALICE}/x'"), ALICE, 'the owner')
     server.sql("""drop policy own_insert on storage.objects; create policy tus_only on storage.objects for insert to authenticated with check (
         storage.operation() in ('storage.tus.upload.create', 'storage.tus.upload.part') and metadata->>'mimetype' = 'text/x' and metadata->>'contentLength' = '3')""")
     same(alice.create(BUCKET, 'by-operation', 4, meta=dict(contentType='text/x')).status, 403, 'another length')
     path = alice.begin(BUCKET, 'by-operation', 3, meta=dict(contentType='text/x'))
+    same(alice.offset(path), 0, 'HEAD goes by the name of what comes next')
     same(alice.patch(path, 0, b'abc').status, 204, 'by operation')
     true(call(server, 'POST', f'/object/{BUCKET}/by-rest', raw='abc', token=token, content_type='text/x').status_code == 400, 'REST is another operation')
     server.sql('drop policy tus_only on storage.objects; drop policy own_select on storage.objects')
@@ -301,6 +315,7 @@ def callers_need_a_token(server):
         method = 'POST' if path == '' else 'PATCH'
         answer = requests.request(method, server.url + '/upload/resumable' + path, headers={'tus-resumable': '1.0.0', **headers}, timeout=30)
         same((answer.status_code, answer.json()['code'], answer.json()['statusCode']), (400, 'AccessDenied', '403'), f'{method} {headers}')
+        same(answer.headers['tus-resumable'], '1.0.0', 'the version of a refusal')
     key = Tus(server)
     answer = key.create(BUCKET, 'api-key', 1, authorization=None, apikey=service(server))
     same(answer.status, 201, 'an API key')

@@ -121,10 +121,8 @@ pub enum Operation {
     S3MultipartList,
     /// Resumable uploads (TUS): begin one.
     TusCreate,
-    /// TUS: go on with one.
+    /// TUS: go on with one, or ask how far it is.
     TusPart,
-    /// TUS: ask how far one is.
-    TusGet,
     /// TUS: give one up.
     TusDelete,
 }
@@ -194,7 +192,6 @@ impl Operation {
             Self::S3MultipartList => "storage.s3.upload.list_multipart",
             Self::TusCreate => "storage.tus.upload.create",
             Self::TusPart => "storage.tus.upload.part",
-            Self::TusGet => "storage.tus.upload.get",
             Self::TusDelete => "storage.tus.upload.delete",
         }
     }

@@ -72,13 +72,14 @@ for make, (place, upsert) in itertools.product((create, patch), (('new', False),
     make(place, upsert)
 
 
-@operation('storage.tus.upload.get')
+@operation('storage.tus.upload.part')
 class Head(Tus):
     def ask(c, t):
         return answered(c.rest('HEAD', begun(c, t, t.new), headers=VERSION))
 
     def sql(q, t):
-        """Whoever knows the version, which nobody can guess, may ask."""
+        # Who may go on with it. What is there by now says nothing of that.
+        q.may_write(t.bucket, t.new, announced(t), upsert=False)
 
 
 @operation('storage.tus.upload.delete')
@@ -89,4 +90,4 @@ class Terminate(Tus):
         return answered(c.rest('DELETE', begun(c, t, t.new), headers=VERSION))
 
     def sql(q, t):
-        q.may_write(t.bucket, t.new, {'mimetype': t.kind}, upsert=False)
+        q.may_write(t.bucket, t.new, announced(t), upsert=False)

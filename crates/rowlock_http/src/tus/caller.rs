@@ -91,6 +91,15 @@ impl Asking {
         self.may_name(id.bucket.as_str(), id.key.as_str())
     }
 
+    /// Whose share of what is limited a request takes; nobody's where the service role itself asks.
+    pub(super) fn whose(&self) -> Option<Arc<str>> {
+        match &self.caller.subject {
+            Some(subject) => Some(Arc::clone(subject)),
+            None if self.caller.is_service && self.signed.is_none() => None,
+            None => Some(Arc::from(self.caller.role.as_str())),
+        }
+    }
+
     /// What the domain needs to know.
     pub(super) fn context(&self, operation: Operation) -> Context {
         Context { caller: Arc::clone(&self.caller), request: Arc::clone(&self.info), operation }

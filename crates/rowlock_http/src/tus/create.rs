@@ -2,7 +2,9 @@
 
 use axum::body::Body;
 use http::{Response, StatusCode, header};
-use rowlock_storage::{Append, NewObject, NewResumable, OwnMetadata, WriteCondition};
+use rowlock_storage::{
+    Append, Context, NewObject, NewResumable, OwnMetadata, ResumableId, WriteCondition,
+};
 use rowlock_types::{Operation, RowlockMetadata, UserMetadata};
 
 use super::caller::Door;
@@ -21,7 +23,13 @@ pub(super) async fn handle(
     let new = read(request)?;
     let context = request.asking.context(Operation::TusCreate);
     let bytes = headers::brings_bytes(&request.headers) && body.length() != Some(0);
-    let room = bytes.then(|| tus.room()).transpose()?;
+    // Before there is an upload of which the client would never learn.
+    if let (true, Some(length), Some(announced)) = (bytes, new.length, body.length())
+        && announced > length
+    {
+        return Err(TusError::too_large());
+    }
+    let room = bytes.then(|| tus.room(&request.asking)).transpose()?;
     let mut upload = tus.storage().create_resumable(&context, new).await?;
     if bytes {
         let append = Append {
@@ -31,7 +39,13 @@ pub(super) async fn handle(
             announced: body.length(),
         };
         let id = upload.id.clone();
-        upload = tus.storage().append_resumable(&context, &id, append, body.open()).await?;
+        match tus.storage().append_resumable(&context, &id, append, body.open()).await {
+            Ok(further) => upload = further,
+            Err(error) => {
+                give_up(tus, context, id);
+                return Err(error.into());
+            }
+        }
     }
     drop(room);
 
@@ -46,6 +60,16 @@ pub(super) async fn handle(
         response::put_offset(&upload, headers);
     }
     Ok(response)
+}
+
+/// Ends an upload whose URL nobody was told; where that fails, it expires.
+fn give_up(tus: &TusService, context: Context, id: ResumableId) {
+    let storage = tus.storage().clone();
+    tokio::spawn(async move {
+        if let Err(error) = storage.terminate_resumable(&context, &id).await {
+            tracing::debug!(%error, "a refused upload stays until it expires");
+        }
+    });
 }
 
 /// What is to begin, as the headers say it.
@@ -67,8 +91,8 @@ fn read(request: &TusRequest) -> Result<NewResumable, TusError> {
         object: NewObject {
             bucket,
             key,
-            content_type: metadata.content_type(),
-            cache_control: metadata.cache_control(),
+            content_type: metadata.content_type()?,
+            cache_control: metadata.cache_control()?,
             user_metadata: UserMetadata::new(),
             extra: RowlockMetadata::default(),
             content_length: length,

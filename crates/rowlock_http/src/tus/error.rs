@@ -55,6 +55,11 @@ impl TusError {
         Self::new(400, format!("Invalid {name}\n"))
     }
 
+    /// More bytes than may be.
+    pub(super) fn too_large() -> Self {
+        Self::new(413, "Maximum size exceeded\n")
+    }
+
     /// The URL names no upload.
     pub(super) fn no_such_upload() -> Self {
         Self::new(404, "The file for this url was not found\n")
@@ -129,7 +134,7 @@ impl From<StorageError> for TusError {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::NoSuchUpload => Self::no_such_upload(),
-            StorageError::EntityTooLarge { .. } => Self::new(413, "Maximum size exceeded\n"),
+            StorageError::EntityTooLarge { .. } => Self::too_large(),
             StorageError::IncompleteBody => Self::from(BodyFault::Broken),
             StorageError::OffsetConflict { .. } => Self::new(409, "Upload-Offset conflict\n"),
             StorageError::UploadLocked => {

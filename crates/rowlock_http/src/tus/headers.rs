@@ -40,7 +40,9 @@ pub(super) fn method(method: &Method, headers: &HeaderMap) -> Method {
 /// 412 for another version or none, 400 for a malformed header.
 pub(super) fn check(headers: &HeaderMap, is_patch: bool) -> Result<(), TusError> {
     match headers.get(TUS_RESUMABLE) {
-        None => return Err(TusError::new(412, "Tus-Resumable Required\n")),
+        None => {
+            return Err(TusError::new(412, "Tus-Resumable Required\n").with(TUS_VERSION, VERSION));
+        }
         Some(version) if version != VERSION => {
             let other = TusError::new(412, "Tus-Resumable: only version 1.0.0 is spoken here\n");
             return Err(other.with(TUS_VERSION, VERSION));

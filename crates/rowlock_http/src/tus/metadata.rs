@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
 use super::error::TusError;
@@ -91,13 +91,19 @@ impl UploadMetadata {
     }
 
     /// `contentType`.
-    pub(super) fn content_type(&self) -> Option<String> {
-        self.get("contentType").map(str::to_owned)
+    ///
+    /// # Errors
+    /// 400 for what no header can carry.
+    pub(super) fn content_type(&self) -> Result<Option<String>, TusError> {
+        self.get("contentType").map(|kind| for_header(kind.to_owned())).transpose()
     }
 
     /// `cacheControl` as it is kept.
-    pub(super) fn cache_control(&self) -> Option<String> {
-        self.get(CACHE_CONTROL).map(cache_control)
+    ///
+    /// # Errors
+    /// 400 for what no header can carry.
+    pub(super) fn cache_control(&self) -> Result<Option<String>, TusError> {
+        self.get(CACHE_CONTROL).map(|said| for_header(cache_control(said))).transpose()
     }
 
     /// `metadata`: a JSON object as text; what is none counts as absent.
@@ -113,6 +119,14 @@ impl UploadMetadata {
 }
 
 const CACHE_CONTROL: &str = "cacheControl";
+
+/// A text that later becomes a header, of an answer or of a request to an S3 service.
+fn for_header(text: String) -> Result<String, TusError> {
+    match HeaderValue::from_str(&text) {
+        Ok(_) => Ok(text),
+        Err(_) => Err(TusError::invalid(&UPLOAD_METADATA)),
+    }
+}
 
 /// Clients mean seconds; whoever writes a whole header's value keeps it.
 fn cache_control(said: &str) -> String {
@@ -143,8 +157,8 @@ mod tests {
         ]);
         let metadata = UploadMetadata::parse(&text).unwrap();
         assert_eq!((metadata.bucket(), metadata.key()), ("b", "a/grün.txt"));
-        assert_eq!(metadata.content_type().as_deref(), Some("text/plain"));
-        assert_eq!(metadata.cache_control().as_deref(), Some("max-age=77"));
+        assert_eq!(metadata.content_type().unwrap().as_deref(), Some("text/plain"));
+        assert_eq!(metadata.cache_control().unwrap().as_deref(), Some("max-age=77"));
         assert_eq!(metadata.user_metadata().unwrap(), Some(serde_json::json!({"t": "1"})));
     }
 
@@ -175,6 +189,17 @@ mod tests {
         twice.append(UPLOAD_METADATA, http::HeaderValue::from_static("b"));
         let refused = UploadMetadata::of(&twice).unwrap_err().told();
         assert_eq!(refused, (400, "Invalid upload-metadata\n".to_owned()));
+    }
+
+    #[test]
+    fn what_no_header_can_carry_is_refused() {
+        for bad in ["text/plain\r\nx: y", "a\0b"] {
+            let text = header(&[("contentType", bad), ("cacheControl", bad)]);
+            let metadata = UploadMetadata::parse(&text).unwrap();
+            let wanted = (400, "Invalid upload-metadata\n".to_owned());
+            assert_eq!(metadata.content_type().unwrap_err().told(), wanted, "{bad}");
+            assert_eq!(metadata.cache_control().unwrap_err().told(), wanted, "{bad}");
+        }
     }
 
     #[test]

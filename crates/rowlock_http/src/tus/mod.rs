@@ -15,6 +15,7 @@ mod metadata;
 mod options;
 mod patch;
 mod response;
+mod room;
 mod router;
 mod settings;
 mod terminate;
@@ -25,15 +26,15 @@ use std::sync::Arc;
 use axum::body::Body;
 use futures_util::future::BoxFuture;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use rowlock_auth::Authenticator;
 use rowlock_storage::Storage;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::settings::TusSettings;
 
 use self::caller::{Asking, Door};
 use self::error::TusError;
+use self::room::{Room, Rooms};
 use self::router::{Route, Target};
 use crate::gateway::{self, TusRoute};
 use crate::rest::body::RequestBody;
@@ -47,8 +48,8 @@ struct Inner {
     storage: Storage,
     tokens: Arc<Authenticator>,
     settings: TusSettings,
-    /// One permit for each request that brings bytes.
-    bringing: Arc<Semaphore>,
+    /// For requests that bring bytes.
+    rooms: Rooms,
 }
 
 impl fmt::Debug for TusService {
@@ -69,9 +70,8 @@ pub(crate) struct TusRequest {
 impl TusService {
     /// Puts the protocol on top of the domain. `tokens` verifies what callers send.
     pub fn new(settings: TusSettings, storage: Storage, tokens: Arc<Authenticator>) -> Self {
-        let most = settings.concurrent_uploads.clamp(1, Semaphore::MAX_PERMITS);
-        let bringing = Arc::new(Semaphore::new(most));
-        Self(Arc::new(Inner { storage, tokens, settings, bringing }))
+        let rooms = Rooms::new(settings.concurrent_uploads);
+        Self(Arc::new(Inner { storage, tokens, settings, rooms }))
     }
 
     fn storage(&self) -> &Storage {
@@ -82,8 +82,8 @@ impl TusService {
     ///
     /// # Errors
     /// 503 where there is none.
-    fn room(&self) -> Result<OwnedSemaphorePermit, TusError> {
-        Arc::clone(&self.0.bringing).try_acquire_owned().map_err(|_| TusError::busy())
+    fn room(&self, asking: &Asking) -> Result<Room, TusError> {
+        self.0.rooms.take(asking.whose())
     }
 
     /// Answers a request. Never fails: every error becomes an answer.
@@ -100,7 +100,14 @@ impl TusService {
             Route::Options => Ok(options::handle(&self.0.settings, &parts.headers)),
             _ => self.dispatch(target, parts, at.url, &mut body).await,
         };
-        let response = answer.unwrap_or_else(|error| error.into_response(&at.request_id));
+        let mut response = answer.unwrap_or_else(|error| error.into_response(&at.request_id));
+        // Whatever a proxy remembered of a refusal would be told to whoever goes on.
+        if method == Method::HEAD {
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        response.headers_mut().insert(headers::TUS_RESUMABLE, headers::VERSION);
         body.answer(response).await
     }
 

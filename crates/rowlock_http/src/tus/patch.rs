@@ -26,7 +26,7 @@ pub(super) async fn handle(
         upsert: request.asking.upsert,
         announced: body.length(),
     };
-    let _room = tus.room()?;
+    let _room = tus.room(&request.asking)?;
     let context = request.asking.context(Operation::TusPart);
     let upload = tus.storage().append_resumable(&context, id, append, body.open()).await?;
     let mut response = response::empty(StatusCode::NO_CONTENT);

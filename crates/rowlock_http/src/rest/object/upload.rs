@@ -126,14 +126,41 @@ impl Described {
             Some(text) => metadata::of_text(text)?,
             None => metadata::of_header(request.header("x-metadata"))?,
         };
+        let seconds = for_header("cacheControl", form.text("cacheControl"))?;
+        let kind = for_header("contentType", form.text("contentType"))?;
         Ok(Self {
-            content_type: form.text("contentType").map(str::to_owned).or(form.content_type.clone()),
-            cache_control: form.text("cacheControl").map(|seconds| format!("max-age={seconds}")),
+            content_type: kind.map(str::to_owned).or(form.content_type.clone()),
+            cache_control: seconds.map(|seconds| format!("max-age={seconds}")),
             content_length: None,
             own: OwnMetadata {
                 user_metadata: metadata,
                 robots: request.header("x-robots-tag").map(str::to_owned),
             },
         })
+    }
+}
+
+/// A field whose text later becomes a header, of an answer or of a request to an S3 service.
+///
+/// # Errors
+/// InvalidRequest for what no header can carry.
+fn for_header<'a>(name: &str, text: Option<&'a str>) -> Result<Option<&'a str>, RestError> {
+    match text.filter(|text| http::HeaderValue::from_str(text).is_err()) {
+        Some(_) => Err(RestError::invalid(format!("body/{name} is no text of a header"))),
+        None => Ok(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::for_header;
+
+    #[test]
+    fn fields_that_no_header_can_carry_are_refused() {
+        assert_eq!(for_header("f", None).unwrap(), None);
+        assert_eq!(for_header("f", Some("text/plain; a=b")).unwrap(), Some("text/plain; a=b"));
+        for bad in ["a\r\nb: c", "\0"] {
+            assert_eq!(for_header("f", Some(bad)).unwrap_err().code(), "InvalidRequest", "{bad:?}");
+        }
     }
 }
