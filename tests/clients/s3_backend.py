@@ -199,7 +199,8 @@ def what_is_wrong_is_said_in_one_sentence(stage):
 @case
 def what_dotenv_says_to_awss_own_chain_is_heard(stage):
     settings = {name: value for name, value in stage.service.environment().items() if not name.startswith('AWS_')}
-    server = Server(env=settings)
+    # What is set to nothing is not set.
+    server = Server(env={**settings, 'AWS_PROFILE': ''})
     try:
         (server.folder / 'keys').write_text(f'[default]\naws_access_key_id = no\naws_secret_access_key = no\n[store]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n')
         server.command('init')
@@ -214,6 +215,7 @@ def what_dotenv_says_to_awss_own_chain_is_heard(stage):
         s3.delete_object(Bucket='ambient', Key='x')
         # The process is the one that was started, with the same arguments.
         same(open(f'/proc/{server.pid}/cmdline').read().split('\0')[:2], [str(server.binary), 'serve'], 'command line')
+        same(open(f'/proc/{server.pid}/comm').read().strip(), server.binary.name[:15], 'the name that pgrep finds')
         # Another command that goes to the service finds the key too.
         contains(server.command('scrub'), 'Nothing is missing and nothing is left over', 'scrub')
     finally:
