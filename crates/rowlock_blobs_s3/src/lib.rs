@@ -34,6 +34,7 @@ mod resolve;
 mod retry;
 mod settings;
 mod store;
+mod streams;
 mod tail;
 mod transport;
 mod upload;

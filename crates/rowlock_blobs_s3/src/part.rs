@@ -65,7 +65,7 @@ impl PartWriter {
         if self.length.is_none() {
             return Err(Error::Busy { doing: DOING });
         }
-        let (mut passing, source) = Passing::new(most, self.store.writing_stream(DOING).await?);
+        let (mut passing, source) = Passing::new(most, self.store.streams.write(DOING).await?);
         let sending = self.pass(most, source);
         if passing.take_over(held).await && passing.push(chunk).await {
             return Ok(State::Passed(passing, sending));

@@ -1,7 +1,7 @@
 //! Bytes on their way into the service: one PUT's or one part's worth.
 
 use crate::budget::{Budget, Share, Wait};
-use crate::store::Stream;
+use crate::streams::Stream;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::body::SdkBody;
 use base64::Engine;

@@ -3,7 +3,8 @@
 use crate::failure::{Failure, TIMEOUT, UNREACHABLE};
 use crate::multipart::bare;
 use crate::retry::{pause, retrying};
-use crate::store::{Inner, Stream};
+use crate::store::Inner;
+use crate::streams::Stream;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Bytes, BytesMut};
@@ -70,7 +71,7 @@ pub(crate) async fn read(
         tag: None,
         body: None,
         breaks: 0,
-        stream: if large { Some(store.stream(DOING).await?) } else { None },
+        stream: if large { Some(store.streams.read(DOING).await?) } else { None },
     };
     reader.open().await?;
     if large {
@@ -94,7 +95,7 @@ fn pumped(mut reader: Reader) -> BoxStream<'static, Result<Bytes, Error>> {
                 match tokio::time::timeout(IDLE, &mut place).await {
                     Ok(Ok(place)) => break place,
                     Ok(Err(_)) => return,
-                    Err(_) if reader.store.is_crowded() => reader.close(),
+                    Err(_) if reader.store.streams.are_crowded() => reader.close(),
                     Err(_) => {}
                 }
             };
@@ -205,7 +206,7 @@ impl Reader {
             }
             let Some((body, rest)) = &mut self.body else {
                 if self.stream.is_none() && self.end - self.at > SMALL {
-                    self.stream = Some(self.store.stream(DOING).await?);
+                    self.stream = Some(self.store.streams.read(DOING).await?);
                 }
                 self.open().await?;
                 continue;

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::layout::Layout;
 use crate::part::{PartWriter, Place, Staged};
 use crate::settings::{Checksums, Credentials, OpenError, S3Settings};
+use crate::streams::Streams;
 use crate::transport::Transport;
 use crate::writer::Writer;
 use crate::{check, copy, delete, list, multipart, read};
@@ -30,7 +31,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Mutex;
 
 /// The smallest part that services take, other than as the last (S3 user guide, "Multipart
 /// upload limits").
@@ -58,11 +59,7 @@ pub(crate) struct Inner {
     pub(crate) client: Client,
     pub(crate) layout: Layout,
     pub(crate) budget: Budget,
-    /// Requests that last as long as a client takes or gives bytes. They leave some sockets to
-    /// those that are done soon, however many clients are slow.
-    streams: Arc<Semaphore>,
-    /// Those of them that write: they never give theirs up, and leave half to readers.
-    writing: Arc<Semaphore>,
+    pub(crate) streams: Streams,
     pub(crate) settings: S3Settings,
     /// Found out once: the service takes none of the newer checksums.
     plain: AtomicBool,
@@ -111,8 +108,7 @@ impl S3Store {
             client: Client::from_conf(config.build()),
             layout,
             budget: Budget::new(settings.buffer_budget, settings.part_size.max(MIN_PART)),
-            streams: Arc::new(Semaphore::new(streams(settings.max_sockets))),
-            writing: Arc::new(Semaphore::new(streams(settings.max_sockets).div_ceil(2))),
+            streams: Streams::new(settings.max_sockets, settings.limits.first_byte),
             plain: AtomicBool::new(settings.request_checksums == Checksums::WhenRequired),
             single: AtomicBool::new(false),
             trial: Mutex::default(),
@@ -154,54 +150,7 @@ async fn credentials(
     }
 }
 
-/// How many of the sockets may be held by clients' pace.
-fn streams(max_sockets: usize) -> usize {
-    (max_sockets - (max_sockets / 4).max(1).min(max_sockets)).max(1)
-}
-
-/// The right to a request that goes at a client's pace.
-#[derive(Debug)]
-pub(crate) struct Stream {
-    _stream: OwnedSemaphorePermit,
-    _writing: Option<OwnedSemaphorePermit>,
-}
-
 impl Inner {
-    /// The right to a request whose answer goes at a client's pace.
-    ///
-    /// # Errors
-    /// [`Error::Busy`] when too many others do for longer than a request may wait.
-    pub(crate) async fn stream(&self, doing: &'static str) -> Result<Stream, Error> {
-        let stream = self.in_time(&self.streams, doing).await?;
-        Ok(Stream { _stream: stream, _writing: None })
-    }
-
-    /// The right to a request whose body goes at a client's pace.
-    ///
-    /// # Errors
-    /// As [`Inner::stream`].
-    pub(crate) async fn writing_stream(&self, doing: &'static str) -> Result<Stream, Error> {
-        let writing = Some(self.in_time(&self.writing, doing).await?);
-        Ok(Stream { _stream: self.in_time(&self.streams, doing).await?, _writing: writing })
-    }
-
-    async fn in_time(
-        &self,
-        of: &Arc<Semaphore>,
-        doing: &'static str,
-    ) -> Result<OwnedSemaphorePermit, Error> {
-        let permit = Arc::clone(of).acquire_owned();
-        match tokio::time::timeout(self.settings.limits.first_byte, permit).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(Error::Busy { doing }),
-        }
-    }
-
-    /// Whether requests at clients' pace have taken nearly all that they may.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.streams.available_permits() <= streams(self.settings.max_sockets) / 8
-    }
-
     /// The size of the pieces that large blobs are sent in.
     pub(crate) fn part_size(&self) -> u64 {
         self.settings.part_size.max(MIN_PART)

@@ -109,7 +109,7 @@ impl Writer {
         if self.upload.is_none() && self.length.is_some_and(|length| length > size) {
             self.upload = Some(self.begin_upload(false).await?);
         }
-        let (mut passing, source) = Passing::new(size, self.store.writing_stream(DOING).await?);
+        let (mut passing, source) = Passing::new(size, self.store.streams.write(DOING).await?);
         let sending = match &mut self.upload {
             Some(upload) => upload.pass(size, source),
             None => self.pass(size, source),
