@@ -53,12 +53,16 @@ def one_upload_through_both(one, two):
 
 
 def parts_that_meet(one, two):
-    """The same part through both at once, again and again: whichever came last can be named by a Complete."""
+    """The same part through both at once, again and again: whichever came last can be named by a Complete.
+
+    They begin some milliseconds apart, and overlap: of two parts of one number that begin in the same one Garage 2.5 itself keeps the tag of one and the bytes of the other.
+    """
     for number in range(30):
         key, pieces = f'met/{number}', [pattern(2000 + n, f'met{number}/{n}') for n in range(6)]
         upload, answers = tag(Raw(one)('POST', f'/{BUCKET}/{key}', 'uploads=')[2], 'UploadId'), []
 
         def put(n):
+            time.sleep(n * 0.004)
             status, headers, text = Raw((one, two)[n % 2])('PUT', f'/{BUCKET}/{key}', f'partNumber=1&uploadId={upload}', pieces[n])
             answers.append((status, headers.get('ETag'), text[:200]))
         threads = [threading.Thread(target=put, args=(n,)) for n in range(len(pieces))]
