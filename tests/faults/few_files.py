@@ -189,14 +189,7 @@ def the_limit_stays(server):
     same((soft, hard), (str(LIMIT), str(LIMIT)), 'limit of open files')
 
 
-@case
-def what_is_small_is_answered_and_the_rest_told_to_wait(server):
-    s3 = client(server)
-    server.sql(f"insert into storage.buckets (id, name, public) values ('{BUCKET}', '{BUCKET}', true)")
-    s3.put_object(Bucket=BUCKET, Key='large', Body=LARGE)
-    s3.close()
-    resting = open_files(server)
-    crowd = slow_load.Crowd()
+def served_and_refused(server, crowd, resting):
     crowd.join(member(server), range(SLOW), a_second=800)
     crowd.run(1)
     print(f'  {SLOW} slow clients: {crowd.count()}, {sum(c.told for c in crowd)} told to come back; {open_files(server)} files open ({resting} before)')
@@ -225,8 +218,21 @@ def what_is_small_is_answered_and_the_rest_told_to_wait(server):
     for reader in [c for c in held if c.state == slow_load.TAKING][:10]:
         reader.drain()
         same((reader.state, reader.taken), ('done', len(LARGE)), f'reader {reader.number}: {reader.why}')
-    for one in crowd:
-        one.cut()
+
+
+@case
+def what_is_small_is_answered_and_the_rest_told_to_wait(server):
+    s3 = client(server)
+    server.sql(f"insert into storage.buckets (id, name, public) values ('{BUCKET}', '{BUCKET}', true)")
+    s3.put_object(Bucket=BUCKET, Key='large', Body=LARGE)
+    s3.close()
+    resting = open_files(server)
+    crowd = slow_load.Crowd()
+    try:
+        served_and_refused(server, crowd, resting)
+    finally:
+        for one in crowd:
+            one.cut()
     wait_for('the files of those that left to be closed', lambda: open_files(server) < resting + 100, 30)
 
 

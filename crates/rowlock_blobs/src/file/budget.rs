@@ -17,10 +17,10 @@ impl Budget {
         Arc::new(Self { most, used: AtomicUsize::new(0) })
     }
 
-    /// Holds exactly `amount`, if there is room for it.
-    pub(super) fn take(self: &Arc<Self>, amount: usize) -> Option<Held> {
+    /// Holds exactly `amount`, if there is room for it and `spare` more.
+    pub(super) fn take(self: &Arc<Self>, amount: usize, spare: usize) -> Option<Held> {
         let mut held = Held { budget: Arc::clone(self), amount: 0 };
-        held.grow(amount).then_some(held)
+        held.grow(amount, spare).then_some(held)
     }
 
     /// Holds `wanted` or, the less is left, the less of it, but never less than `least`: so the
@@ -46,9 +46,9 @@ impl Held {
         self.amount
     }
 
-    /// Holds `more` as well; false, and nothing changes, where there is no room for it.
-    pub(super) fn grow(&mut self, more: usize) -> bool {
-        let most = self.budget.most;
+    /// Holds `more` as well; false, and nothing changes, where there is no room for it and `spare`.
+    pub(super) fn grow(&mut self, more: usize, spare: usize) -> bool {
+        let most = self.budget.most.saturating_sub(spare);
         let room = |used: usize| used.checked_add(more).filter(|sum| *sum <= most);
         let grown =
             self.budget.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok();
@@ -83,13 +83,15 @@ mod tests {
     #[test]
     fn what_is_dropped_is_free_again() {
         let budget = Budget::new(10);
-        let mut some = budget.take(4).unwrap();
-        assert!(budget.take(7).is_none());
-        assert!(some.grow(6));
-        assert!(!some.grow(1));
+        let mut some = budget.take(4, 0).unwrap();
+        assert!(budget.take(7, 0).is_none());
+        assert!(budget.take(4, 3).is_none());
+        assert!(!some.grow(4, 3));
+        assert!(some.grow(6, 0));
+        assert!(!some.grow(1, 0));
         assert_eq!(some.amount(), 10);
         drop(some);
-        assert!(budget.take(10).is_some());
+        assert!(budget.take(10, 0).is_some());
     }
 
     #[test]
@@ -111,12 +113,12 @@ mod tests {
     #[test]
     fn bytes_hold_their_part() {
         let budget = Budget::new(10);
-        let bytes = budget.take(10).unwrap().bytes(vec![7; 10]);
+        let bytes = budget.take(10, 0).unwrap().bytes(vec![7; 10]);
         let part = bytes.slice(2..3);
         drop(bytes);
-        assert!(budget.take(1).is_none());
+        assert!(budget.take(1, 0).is_none());
         assert_eq!(part[0], 7);
         drop(part);
-        assert!(budget.take(10).is_some());
+        assert!(budget.take(10, 0).is_some());
     }
 }

@@ -26,6 +26,8 @@ mod growing;
 #[cfg(test)]
 mod growing_tests;
 mod layout;
+#[cfg(test)]
+mod limits_tests;
 mod list;
 #[cfg(test)]
 mod list_tests;
@@ -202,10 +204,10 @@ impl BlobStore for FileStore {
         &self,
         blob: &BlobKey,
         attributes: &BlobAttributes,
-        _length: Option<u64>,
+        length: Option<u64>,
     ) -> Box<dyn BlobWriter> {
         let target = self.0.blob_target(blob);
-        Box::new(FileWriter::new(Arc::clone(&self.0), Ok(target), attributes.clone()))
+        Box::new(FileWriter::new(Arc::clone(&self.0), Ok(target), attributes.clone(), length))
     }
 
     async fn read(&self, blob: &BlobKey, size: u64, range: Range<u64>) -> Result<BlobBody, Error> {
@@ -268,7 +270,7 @@ impl BlobStore for FileStore {
         &self,
         upload: &MultipartBlob,
         number: u32,
-        _length: Option<u64>,
+        length: Option<u64>,
     ) -> Box<dyn BlobWriter> {
         let target = self
             .0
@@ -276,7 +278,7 @@ impl BlobStore for FileStore {
             .part(upload, number)
             .map(|place| Target { place, aside: None, fresh: false })
             .ok_or("its upload id is not one of files");
-        Box::new(FileWriter::new(Arc::clone(&self.0), target, BlobAttributes::default()))
+        Box::new(FileWriter::new(Arc::clone(&self.0), target, BlobAttributes::default(), length))
     }
 
     async fn complete_multipart(

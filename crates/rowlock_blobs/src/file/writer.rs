@@ -1,15 +1,15 @@
 //! Writing blobs and parts.
 //!
 //! What is small stays in memory, and everything is done in one visit to a blocking thread at the
-//! end. What is larger goes to a temporary file from the moment that it gets larger; each chunk is
-//! written while the next is on its way. Where very many uploads keep something in memory, a small
-//! one goes to a file as well.
+//! end. What is larger goes to a temporary file from the moment that it gets larger, or from its
+//! first byte where its length is known; each chunk is written while the next is on its way. Where
+//! very many uploads keep something in memory, a small one goes to a file as well.
 
 use super::budget::Held;
 use super::folders::Target;
 use super::sys::failed;
 use super::temp::Temp;
-use super::{Inner, SMALL, join};
+use super::{FOR_WRITERS, Inner, SMALL, join};
 use crate::{BlobAttributes, BlobWriter, Error, StagedPart};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,6 +22,9 @@ pub(super) struct FileWriter {
     /// An error is kept until the first call that can tell it.
     target: Result<Target, &'static str>,
     attributes: BlobAttributes,
+    /// More is to come than stays in memory, so that nothing does: many that wait for a file
+    /// must not take the memory of those that need none.
+    long: bool,
     state: State,
 }
 
@@ -35,6 +38,9 @@ enum State {
 
 /// So much of every upload stays in memory uncounted: even of 10,000 of them it is little.
 const TINY: usize = 4 << 10;
+/// What is larger than this takes no more than three quarters of the memory for all, so that those
+/// that become large in the end, or never end, leave some of it to the many that are small.
+const MODEST: usize = 32 << 10;
 /// By how much the memory for one grows at least.
 const GROWTH: usize = 512;
 
@@ -43,8 +49,10 @@ impl FileWriter {
         store: Arc<Inner>,
         target: Result<Target, &'static str>,
         attributes: BlobAttributes,
+        length: Option<u64>,
     ) -> Self {
-        Self { store, target, attributes, state: State::Small(Vec::new(), None) }
+        let long = length.is_some_and(|length| length > SMALL as u64);
+        Self { store, target, attributes, long, state: State::Small(Vec::new(), None) }
     }
 
     /// Ends the writing: the returned closure, to be run on a blocking thread in a turn, gives the
@@ -54,7 +62,7 @@ impl FileWriter {
         etag: Option<String>,
     ) -> Result<(Target, impl FnOnce(&Arc<Inner>) -> Result<Temp, Error> + Send + 'static), Error>
     {
-        let Self { store: _, target, attributes, state } = self;
+        let Self { store: _, target, attributes, long: _, state } = self;
         let target = target.map_err(Error::UnsupportedKey)?;
         let (buffered, temp) = match state {
             State::Small(buffered, _) => (buffered, None),
@@ -88,6 +96,7 @@ impl BlobWriter for FileWriter {
             return Err(Error::UnsupportedKey(reason));
         }
         if let State::Small(buffered, held) = &mut self.state
+            && !self.long
             && fits(&self.store, buffered.len(), held, chunk.len())
         {
             // No more room than what counts: chunks are few but for those of slow clients.
@@ -148,10 +157,11 @@ fn fits(store: &Inner, length: usize, held: &mut Option<Held>, more: usize) -> b
         return false;
     }
     let counted = after - TINY;
+    let spare = if after > MODEST { FOR_WRITERS / 4 } else { 0 };
     match held {
-        Some(held) => held.grow(counted - held.amount()),
+        Some(held) => held.grow(counted - held.amount(), spare),
         None => {
-            *held = store.held_for_writers.take(counted);
+            *held = store.held_for_writers.take(counted, spare);
             held.is_some()
         }
     }
