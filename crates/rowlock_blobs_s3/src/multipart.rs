@@ -6,8 +6,8 @@ use crate::piece::{Buffered, Source, Sums};
 use crate::read;
 use crate::retry::{retrying, retrying_while};
 use crate::store::Inner;
+use crate::writer;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, EncodingType, ServerSideEncryption,
 };
@@ -196,7 +196,7 @@ pub(crate) async fn complete(
     let parts: Vec<&Sent> = parts.iter().filter(|part| part.size > 0).collect();
     let parts = parts.as_slice();
     if parts.is_empty() {
-        let etag = put_empty(store, key, attributes).await.map_err(|it| it.error(DOING))?;
+        let etag = writer::put(store, key, attributes, &Buffered::default()).await?;
         abort(store, key, id).await?;
         return Ok(Joined { size, etag });
     }
@@ -285,25 +285,6 @@ async fn is_ruled(store: &Inner, key: &str) -> bool {
     found.await.is_ok_and(|found| {
         follows_rule(found.server_side_encryption(), found.sse_customer_algorithm())
     })
-}
-
-async fn put_empty(
-    store: &Inner,
-    key: &str,
-    attributes: &BlobAttributes,
-) -> Result<String, Failure> {
-    let put = retrying(store.patience(), |_| {
-        let request = store
-            .client
-            .put_object()
-            .bucket(store.bucket())
-            .key(key)
-            .set_content_type(attributes.content_type.clone())
-            .set_cache_control(attributes.cache_control.clone())
-            .body(ByteStream::from_static(b""));
-        async move { Failure::unless_tagged(request.send().await?.e_tag()) }
-    });
-    put.await
 }
 
 async fn join(

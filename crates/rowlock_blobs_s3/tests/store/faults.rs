@@ -309,6 +309,12 @@ async fn checksums_are_sent_unless_they_are_switched_off() {
     write(&bench.store, &blob, &large).await.unwrap();
     // The PUT, the beginning, and three parts.
     assert_eq!(summed(&bench), 5, "{:?}", bench.proxy.seen());
+    // Of empty parts an object is made as any other is.
+    let upload_id = bench.store.create_multipart(&blob, &suite::attributes()).await.unwrap();
+    let upload = MultipartBlob { upload_id, blob: blob.clone() };
+    bench.proxy.next([]);
+    bench.store.complete_multipart(&upload, &[], &suite::attributes()).await.unwrap();
+    assert_eq!(summed(&bench), 1, "{:?}", bench.proxy.seen());
     let off =
         S3Settings { request_checksums: Checksums::WhenRequired, ..settings(bench.proxy.port) };
     let off = open(off).await;
