@@ -14,6 +14,9 @@ pub(crate) fn print(config: &Config, addresses: &[SocketAddr]) {
 }
 
 fn text(url: &str) -> String {
+    // Nothing may stay in the shell: a server that is started there later would take the key for
+    // the one of the store behind it.
+    let keys = "AWS_ACCESS_KEY_ID=$S3_PROTOCOL_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY=$S3_PROTOCOL_ACCESS_KEY_SECRET";
     format!(
         "
   Rowlock {version} is ready.
@@ -25,9 +28,8 @@ fn text(url: &str) -> String {
 
   Try, in a second shell in this folder:
 
-    set -a && . ./.env && export AWS_ACCESS_KEY_ID=$S3_PROTOCOL_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY=$S3_PROTOCOL_ACCESS_KEY_SECRET AWS_DEFAULT_REGION=$REGION
-    aws s3 mb s3://your-storage-bucket --endpoint-url {url}/storage/v1/s3
-    echo hello | aws s3 cp - s3://your-storage-bucket/hello.txt --endpoint-url {url}/storage/v1/s3
+    ( . ./.env && {keys} aws s3 mb s3://your-storage-bucket --region $REGION --endpoint-url {url}/storage/v1/s3 )
+    ( . ./.env && echo hello | {keys} aws s3 cp - s3://your-storage-bucket/hello.txt --region $REGION --endpoint-url {url}/storage/v1/s3 )
 
 ",
         version = env!("CARGO_PKG_VERSION"),
