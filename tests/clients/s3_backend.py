@@ -16,7 +16,7 @@ import boto3_multipart
 import boto3_objects
 from harness import CASES, ROOT, Failure, Server, case, contains, finish, free_port, run_cases, same, true, wait_for
 from s3 import body, client, pattern, refused
-from store import BUCKET, KEY, SECRET, store
+from store import BUCKET, KEY, REGION, SECRET, store
 
 SUITES = {'objects': boto3_objects, 'lists': boto3_lists, 'multipart': boto3_multipart, 'integrity': boto3_integrity, 'access': boto3_access}
 # Suites that start a server themselves: the harness puts the service behind it.
@@ -161,6 +161,7 @@ def what_is_wrong_is_said_in_one_sentence(stage):
     wrong = [
         ('GLOBAL_S3_ENDPOINT: the store cannot be reached', {'GLOBAL_S3_ENDPOINT': f'http://127.0.0.1:{free_port()}'}),
         ('GLOBAL_S3_ENDPOINT: what answers at the endpoint is no S3', {'GLOBAL_S3_ENDPOINT': stage.server.url}),
+        ('GLOBAL_S3_ENDPOINT: the store cannot be reached: what listens there speaks no TLS', {'GLOBAL_S3_ENDPOINT': stage.service.endpoint.replace('http:', 'https:')}),
         ('GLOBAL_S3_BUCKET: the store has no such bucket', {'GLOBAL_S3_BUCKET': 'no-such-bucket'}),
         (f"STORAGE_BACKEND=s3: this machine's clock is wrong: at the store it is {Refusing.DATE}", {'GLOBAL_S3_ENDPOINT': f'http://127.0.0.1:{late.server_port}'}),
         (no_key, {'AWS_ACCESS_KEY_ID': '', 'AWS_SECRET_ACCESS_KEY': ''}),
@@ -170,7 +171,7 @@ def what_is_wrong_is_said_in_one_sentence(stage):
         wrong += [
             ('AWS_ACCESS_KEY_ID: ', {'AWS_ACCESS_KEY_ID': KEY[:-1] + '0'}),
             ('AWS_SECRET_ACCESS_KEY: the secret', {'AWS_SECRET_ACCESS_KEY': SECRET[:-1] + '0'}),
-            ('REGION: the store is in ', {'REGION': 'elsewhere'}),
+            (f'REGION: the store is in region "{REGION}" (', {'REGION': 'elsewhere'}),
         ]
     else:
         print('needs Garage: what is said of a wrong access key', 'needs Garage: what is said of a wrong secret', 'needs Garage: what is said of a wrong region', sep='\n')

@@ -71,7 +71,8 @@ def by_host(stage):
 def what_is_not_trusted_is_told(stage):
     for sentence, environment in (
             ("SSL_CERT_FILE: the store's certificate is of an authority that is not trusted", stage.environment(trusted=False)),
-            ('GLOBAL_S3_ENDPOINT: the store cannot be reached', stage.environment('127.0.0.1'))):
+            ('GLOBAL_S3_ENDPOINT: the store cannot be reached', stage.environment('127.0.0.1')),
+            ('GLOBAL_S3_ENDPOINT: the store cannot be reached: what listens there gives no HTTP answer: if it speaks TLS, https://', stage.service.environment(GLOBAL_S3_ENDPOINT=f'http://localhost:{stage.front.port}'))):
         with Server(env=environment) as server:
             told = [line for line in complaints(server) if 'ERROR' in line]
             same(len(told), 1, f'errors in the log: {told}')

@@ -118,7 +118,8 @@ pub(crate) async fn problem(store: &Arc<Inner>) -> Option<Problem> {
         trial.state = State::Due;
     }
     drop(trial);
-    Some(name(failure))
+    let tls = store.settings.endpoint.as_ref().is_none_or(|it| it.starts_with("https://"));
+    Some(name(failure, tls))
 }
 
 /// Asks for a list of one key: the only request whose errors tell everything. A key that may not
@@ -181,12 +182,18 @@ async fn write_and_delete(store: &Inner, mut state: State) -> Result<(), Failure
     Ok(())
 }
 
-fn name(failure: Failure) -> Problem {
+/// `tls`: whether that is what was spoken.
+fn name(failure: Failure, tls: bool) -> Problem {
     let mend = failure.mend();
     let Failure { status, code, coded, detail, date, region } = failure;
     match mend {
         _ if code == failure::UNREACHABLE && is_untrusted(&detail) => Problem::Certificate(detail),
-        _ if matches!(&*code, failure::UNREACHABLE | failure::TIMEOUT) => Problem::Endpoint(detail),
+        _ if matches!(&*code, failure::UNREACHABLE | failure::TIMEOUT) => {
+            Problem::Endpoint(wrong_scheme(&detail, tls).map_or(detail, str::to_owned))
+        }
+        _ if detail == failure::SPEAKS_TLS => {
+            Problem::Endpoint("what listens there speaks TLS: https:// is its scheme".to_owned())
+        }
         // The list's answer has a body, and S3's has a code in it; only redirects may lack both.
         _ if code == failure::UNREADABLE || status.is_some() && !coded && region.is_none() => {
             Problem::NotS3(match status {
@@ -218,13 +225,27 @@ fn is_untrusted(detail: &str) -> bool {
     ["UnknownIssuer", "CaUsedAsEndEntity"].iter().any(|variant| detail.contains(variant))
 }
 
+/// What it is that rustls, or hyper, finds strange, where the endpoint's scheme may be the reason.
+fn wrong_scheme(detail: &str, tls: bool) -> Option<&'static str> {
+    let found = |parts: &[&str]| parts.iter().any(|part| detail.contains(part));
+    if tls {
+        found(&["InvalidContentType"])
+            .then_some("what listens there speaks no TLS: http:// is its scheme")
+    } else {
+        found(&["closed before message completed", "invalid HTTP version"]).then_some(
+            "what listens there gives no HTTP answer: if it speaks TLS, https:// is its scheme",
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn authorities_are_what_is_missing() {
-        let problem = |detail: &str| name(Failure::of(failure::UNREACHABLE, detail.to_owned()));
+        let problem =
+            |detail: &str| name(Failure::of(failure::UNREACHABLE, detail.to_owned()), true);
         let unknown = "invalid peer certificate: UnknownIssuer";
         assert_eq!(problem(unknown), Problem::Certificate(unknown.into()));
         for other in ["invalid peer certificate: Expired", "connection refused"] {
@@ -254,7 +275,7 @@ mod tests {
             (failure::UNREADABLE, Problem::NotS3("status 400".into())),
             ("Odd", Problem::Other("Odd, status 400".into())),
         ] {
-            assert_eq!(name(failure(code)), wanted);
+            assert_eq!(name(failure(code), false), wanted);
             assert!(!wanted.to_string().is_empty());
         }
     }

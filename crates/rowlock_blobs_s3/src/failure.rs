@@ -31,6 +31,12 @@ pub(crate) const UNREACHABLE: &str = "not reachable";
 pub(crate) const TIMEOUT: &str = "no answer in time";
 pub(crate) const UNREADABLE: &str = "an answer that is not S3's";
 
+/// The detail of an answer by which a service that speaks TLS refuses what comes without.
+pub(crate) const SPEAKS_TLS: &str = "it speaks TLS";
+
+/// What such answers contain: nginx's, and those of programs in Go.
+const WANTS_TLS: &[&str] = &["sent to HTTPS port", "HTTP request to an HTTPS server"];
+
 /// Codes under which the same request may succeed the next time.
 const PASSING: &[&str] = &[
     TIMEOUT,
@@ -209,8 +215,15 @@ where
                         _ => UNREADABLE.to_owned(),
                     },
                 };
-                let region = header("x-amz-bucket-region").or_else(|| named_region(&detail));
-                let message = context.err().message().unwrap_or_default().to_owned();
+                let body = answer.body().bytes().and_then(|body| str::from_utf8(body).ok());
+                let body = body.unwrap_or_default();
+                let mut region = header("x-amz-bucket-region");
+                let mut message = context.err().message().unwrap_or_default().to_owned();
+                if coded {
+                    region = region.or_else(|| named_region(body, &message));
+                } else if status == 400 && WANTS_TLS.iter().any(|words| body.contains(words)) {
+                    message = SPEAKS_TLS.to_owned();
+                }
                 let (status, date) = (Some(status), header("date"));
                 Self { status, code, coded, detail: message, date, region }
             }
@@ -236,11 +249,16 @@ fn mentions_credentials(detail: &str) -> bool {
     detail.contains("credential") || detail.contains("identity")
 }
 
-/// The region that `AuthorizationHeaderMalformed` says to expect.
-fn named_region(detail: &str) -> Option<String> {
-    let rest = detail.split_once("expecting '")?.1;
-    let region = rest.split_once('\'')?.0;
-    (!region.is_empty() && region.len() < 64).then(|| region.to_owned())
+/// The region that `AuthorizationHeaderMalformed` says to expect: AWS's and Garage's answers have
+/// an element for it, others a sentence.
+fn named_region(body: &str, message: &str) -> Option<String> {
+    let between = |text: &'_ str, begin, end| {
+        let region = text.split_once(begin)?.1.split_once(end)?.0;
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let fits = !region.is_empty() && region.len() < 64 && region.chars().all(is_name);
+        fits.then(|| region.to_owned())
+    };
+    between(body, "<Region>", "</Region>").or_else(|| between(message, "expecting '", "'"))
 }
 
 /// The innermost reason: "connection refused" rather than "dispatch failure".

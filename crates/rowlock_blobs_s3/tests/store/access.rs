@@ -11,6 +11,7 @@ use rowlock_blobs::{BlobStore, suite};
 use rowlock_blobs_s3::{Problem, S3Settings};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 /// An S3 service that keeps nothing: it notes host, path and authorization, and answers a list.
@@ -104,6 +105,13 @@ async fn what_a_service_says_is_told_in_its_own_words() {
     };
     let malformed = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>The authorization \
         header is malformed; the region 'a' is wrong; expecting 'eu-west-1'</Message></Error>";
+    let garages = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>Authorization header \
+        malformed, unexpected scope: &apos;20261124/a/s3/aws4_request&apos;, expected: \
+        &apos;20261124/garage/s3/aws4_request&apos;</Message><Region>garage</Region></Error>";
+    let nginx = "<html><head><title>400 The plain HTTP request was sent to HTTPS port</title>\
+        </head></html>";
+    let go = "Client sent an HTTP request to an HTTPS server.\n";
+    let tls = Problem::Endpoint("what listens there speaks TLS: https:// is its scheme".into());
     let old =
         "<Error><Code>InvalidRequest</Code><Message>Bad request: Date is too old</Message></Error>";
     let clock = Problem::Clock(Some(DATE.into()));
@@ -115,16 +123,59 @@ async fn what_a_service_says_is_told_in_its_own_words() {
         (400, error("ExpiredToken", ""), Problem::AccessKey("ExpiredToken".into())),
         (403, error("SignatureDoesNotMatch", ""), Problem::Secret),
         (400, malformed.into(), Problem::Region(Some("eu-west-1".into()))),
+        (400, garages.into(), Problem::Region(Some("garage".into()))),
         (301, error("PermanentRedirect", ""), Problem::Region(Some("eu-north-1".into()))),
         (403, error("AccessDenied", ""), Problem::Denied),
         (200, "<html>It works!</html>".into(), Problem::NotS3("status 200".into())),
         (404, "<html>Not found</html>".into(), Problem::NotS3("status 404".into())),
+        (400, nginx.into(), tls.clone()),
+        (400, go.into(), tls),
         (503, error("SlowDown", ""), Problem::Other("SlowDown, status 503".into())),
     ] {
         let port = saying(status, body.clone(), DATE).await;
         let told = open(settings(port)).await.problem().await;
         assert_eq!(told, Some(wanted), "{status} {body}");
     }
+}
+
+/// What listens there reads one scheme's words in the other one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wrong_scheme_is_told() {
+    const ALERT: &[u8] = b"\x15\x03\x01\x00\x02\x02\x46";
+    let plain = "what listens there speaks no TLS: http:// is its scheme";
+    let maybe = "what listens there gives no HTTP answer: if it speaks TLS, https:// is its scheme";
+    for (scheme, answer, wanted) in [
+        ("https", &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], plain),
+        ("http", ALERT, maybe),
+        // Python's and OpenSSL's way.
+        ("http", b"", maybe),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut asked = [0; 8192];
+                let _ = stream.read(&mut asked).await;
+                let _ = stream.write_all(answer).await;
+            }
+        });
+        let endpoint = Some(format!("{scheme}://127.0.0.1:{port}"));
+        let told = open(S3Settings { endpoint, ..settings(port) }).await.problem().await;
+        assert_eq!(told, Some(Problem::Endpoint(wanted.into())), "{scheme} {answer:?}");
+    }
+    // What gives no answer over TLS either.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            drop(listener.accept().await.unwrap());
+        }
+    });
+    let endpoint = Some(format!("https://127.0.0.1:{port}"));
+    let told = open(S3Settings { endpoint, ..settings(port) }).await.problem().await;
+    let Some(Problem::Endpoint(why)) = told else { panic!("{told:?}") };
+    assert!(!why.contains("scheme"), "{why}");
 }
 
 /// A service that has one answer, in the region `eu-north-1` where it redirects.
