@@ -5,6 +5,7 @@ The last line of its output is `N passed, N failed`; the exit status is 1 when a
 """
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -35,11 +36,24 @@ def binary():
     return path
 
 
+CLAIMS = []
+
+
 def free_port():
-    """A port that is free on every address: some servers listen on all of them."""
-    with socket.socket() as s:
-        s.bind(('', 0))
-        return s.getsockname()[1]
+    """A port that is free on every address, since some servers listen on all of them; and that stays so, also while its server is away:
+    the kernel gives it to no client, and no suite beside this one takes it."""
+    least_of_clients = int(pathlib.Path('/proc/sys/net/ipv4/ip_local_port_range').read_text().split()[0])
+    while True:
+        port, claim = random.SystemRandom().randrange(11_000, max(least_of_clients, 20_000)), socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f'\0rowlock-test-port-{port}')
+            with socket.socket() as s:
+                s.bind(('', port))
+        except OSError:
+            claim.close()
+            continue
+        CLAIMS.append(claim)    # until this process ends
+        return port
 
 
 def temp_dir(prefix='rowlock-'):

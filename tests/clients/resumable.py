@@ -1,9 +1,11 @@
 """What the suites of resumable uploads share: a client of TUS 1.0.0 that sends exactly what it is told."""
 import base64
 import http.client
+import pathlib
+import time
 from urllib.parse import urlsplit
 
-from harness import Failure, same
+from harness import Failure, same, wait_for
 
 OFFSET_TYPE = 'application/offset+octet-stream'
 
@@ -16,6 +18,20 @@ def metadata(bucket, key, **more):
     """The header Upload-Metadata."""
     pairs = dict(bucketName=bucket, objectName=key, **more)
     return ','.join(f'{name} {base64.b64encode(value.encode()).decode()}' for name, value in pairs.items())
+
+
+def all_read(connection):
+    """Waits until the server has read what was sent on this connection, and had a moment to do something with it (queues: proc(5), /proc/net/tcp)."""
+    ours, theirs = connection.getsockname()[1], connection.getpeername()[1]
+
+    def read():
+        left = {}
+        for line in pathlib.Path('/proc/net/tcp').read_text().splitlines()[1:]:
+            fields = line.split()
+            left[tuple(int(address.split(':')[1], 16) for address in fields[1:3])] = [int(size, 16) for size in fields[4].split(':')]
+        return left[ours, theirs][0] == 0 and left[theirs, ours][1] == 0
+    wait_for('the server to read all that was sent', read)
+    time.sleep(0.3)
 
 
 class Answer:

@@ -8,7 +8,7 @@ import requests
 from harness import Failure, Server, case, contains, finish, run_cases, same, true, wait_for
 from rest_uploads import ALICE, bucket, call, fine, service
 from s3 import pattern
-from resumable import OFFSET_TYPE, Tus, metadata
+from resumable import OFFSET_TYPE, Tus, all_read, metadata
 
 BUCKET = 'resumable'
 POLICIES = """
@@ -387,9 +387,9 @@ def a_cut_request_leaves_what_arrived(server):
     for until in (300_000, 300_001, 1_500_000):
         slow = Slow(server, path, at, len(data) - at)
         slow.send(data[at:until])
-        time.sleep(0.3)
+        all_read(slow.socket)
         slow.socket.close()
-        wait_for('the bytes that arrived to be told', lambda: tus.offset(path) == until, 20)
+        wait_for('the bytes that arrived to be told', lambda: tus.offset(path) == until, 60)
         at = until
     same(tus.patch(path, at, data[at:]).status, 204, 'the rest')
     true(read(server, 'cut') == data, 'the object differs')
@@ -401,7 +401,7 @@ def whoever_comes_back_gets_the_upload(server):
     path = tus.begin(BUCKET, 'takeover', len(data))
     hanging = Slow(server, path, 0, len(data))   # its client is gone, and nobody told the server
     hanging.send(data[:200_000])
-    time.sleep(0.3)
+    all_read(hanging.socket)
     begun = time.monotonic()
     at = tus.offset(path)
     true(at <= 200_000, f'offset {at}')
@@ -483,7 +483,7 @@ def so_many_bodies_at_a_time(server):
         def refused():
             answer = tus.patch(paths[2], 0, b'ab')
             return answer if answer.status == 503 else same(answer.status, 503, 'the third')
-        time.sleep(0.5)
+        wait_for('both to be under way', lambda: narrow.sql('select count(*) from rowlock.rowlock_resumable where holder is not null') == '2')
         same(refused().headers['retry-after'], '1', 'when to come again')
         [slow.send(b'b') for slow in held]
         same([slow.status() for slow in held], [204, 204], 'those under way')
@@ -491,8 +491,7 @@ def so_many_bodies_at_a_time(server):
         # What nobody goes on with expires, and leaves nothing.
         gone = tus.begin(BUCKET, 'forgotten', 10)
         same(tus.patch(gone, 0, b'abc').status, 204, 'three bytes')
-        time.sleep(4.5)
-        true(tus.ask('HEAD', gone).status in (404, 410), 'HEAD of what expired')
+        wait_for('its end', lambda: tus.ask('HEAD', gone).status in (404, 410), 60)
         true(tus.patch(gone, 3, b'd').status in (404, 410), 'PATCH of what expired')
 
 

@@ -92,6 +92,8 @@ def what_a_kill_before_the_commit_leaves_is_reported_and_nothing_else(server):
     holder = subprocess.Popen(['psql', '-X', '-q', server.database_url(), '-c', 'begin; lock storage.objects in exclusive mode; select pg_sleep(600)'],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
+        locks = "select count(*) from pg_locks where relation = 'storage.objects'::regclass and mode = 'ExclusiveLock' and granted"
+        wait_for('the lock', lambda: server.sql(locks) == '1')
         writer = threading.Thread(target=lambda: refuse_or_break(server))
         writer.start()
         left = wait_for('the file to get its name', lambda: [f for f in set(server.blobs()) - before if 'killed' in f])

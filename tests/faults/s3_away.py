@@ -14,7 +14,7 @@ from store import store
 BUCKET = 'away'
 MIB = 1 << 20
 PART = 5 * MIB
-TIMEOUT = 1.5
+TIMEOUT = 3
 # Attempts, their pauses and a busy machine; nobody waits for the 30 s that are the default, let alone for ever.
 LONG = 60
 SMALL = pattern(3000, 'small')

@@ -207,15 +207,15 @@ def wave(server, before, rows_before):
     print(f'  {CLIENTS} clients after {time.monotonic() - begun:.0f} s: {crowd.count()}')
     meanwhile = fast(server, SECONDS)
     samples = []
-    for _ in range(max(2, SECONDS // 5)):
-        crowd.run(min(5, SECONDS / 2))
+    for _ in range(max(8, SECONDS // 5)):
+        crowd.run(min(5, SECONDS / 8))
         samples.append(database(server))
     print(f'  database connections (at work, all): {samples}; sockets of the whole machine: {sockets_memory():.0f} MB; connections and blobs open {held_for_clients(server)}; {crowd.count()}')
     times = said(meanwhile, 'meanwhile')
     # The fast client may just be at it; slow ones would be always.
     true(min(busy for busy, _ in samples) <= 1, f'{samples} database connections at work')
     uploads = [c for c in crowd if c.number % 2 and not is_cut(c.number)]
-    crowd.run_until(lambda: all(c.state in ('done', 'broken') for c in uploads), 2 * CLIENTS // A_SECOND + 30)
+    crowd.run_until(lambda: all(c.state in ('done', 'broken') for c in uploads), 2 * CLIENTS // A_SECOND + 120)
     counts = crowd.count()
     print(f'  at the end {counts}; memory at its peak {server.memory()[0]:.0f} MB, now {server.memory()[1]:.0f} MB; the load was {crowd.behind * 1000:.0f} ms behind at worst')
     same(crowd.faults(), [], 'faults')

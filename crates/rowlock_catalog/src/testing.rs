@@ -4,8 +4,11 @@
 //! binaries come from the folder in `ROWLOCK_TEST_POSTGRES_BIN`, else from Debian's PostgreSQL 15.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "only tests come here")]
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::chown;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -227,8 +230,19 @@ fn superuser(world: World) -> &'static str {
     }
 }
 
+/// A port that is free and stays so: the kernel gives it to no client, and no test beside this one
+/// takes it, since its name among abstract sockets is taken until the process ends.
 fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    loop {
+        let port = 11_000 + (RandomState::new().build_hasher().finish() % 20_000) as u16;
+        let name = SocketAddr::from_abstract_name(format!("rowlock-test-port-{port}")).unwrap();
+        if let Ok(claim) = UnixListener::bind_addr(&name)
+            && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+        {
+            std::mem::forget(claim);
+            return port;
+        }
+    }
 }
 
 fn ready(folder: &Path) -> bool {

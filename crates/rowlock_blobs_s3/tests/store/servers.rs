@@ -1,7 +1,10 @@
 //! S3 servers started as children: Garage where it is installed, moto's everywhere.
 
 use rowlock_blobs_s3::{Checksums, Credentials, Limits, S3Settings, S3Store, Separator};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -33,8 +36,19 @@ fn cache() -> PathBuf {
     }
 }
 
+/// A port that is free and stays so: the kernel gives it to no client, and no test beside this one
+/// takes it, since its name among abstract sockets is taken until the process ends.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    loop {
+        let port = 11_000 + (RandomState::new().build_hasher().finish() % 20_000) as u16;
+        let name = SocketAddr::from_abstract_name(format!("rowlock-test-port-{port}")).unwrap();
+        if let Ok(claim) = UnixListener::bind_addr(&name)
+            && TcpListener::bind(("127.0.0.1", port)).is_ok()
+        {
+            std::mem::forget(claim);
+            return port;
+        }
+    }
 }
 
 fn wait_for(port: u16, child: &mut Child) {
