@@ -1,0 +1,123 @@
+//! All formats that are decoded by Rust alone, through the `image` crate.
+
+use std::io::Cursor;
+
+use image::codecs::{bmp, gif, ico, png, tiff, webp};
+use image::{ColorType, ImageDecoder, ImageError, Limits};
+
+use super::{Header, Kind};
+use crate::error::Error;
+use crate::exif;
+use crate::format::Format;
+use crate::pixels::{Layout, Pixels};
+
+type Decoder<'a> = Box<dyn ImageDecoder + 'a>;
+
+/// What a decoder may allocate for metadata and tables, beside the pixels.
+const SUNDRIES: u64 = 32 * 1024 * 1024;
+
+fn open(bytes: &[u8], format: Format) -> Result<Decoder<'_>, Error> {
+    let from = Cursor::new(bytes);
+    Ok(match format {
+        Format::Png => {
+            let mut limits = Limits::no_limits();
+            limits.max_alloc = Some(SUNDRIES);
+            Box::new(png::PngDecoder::with_limits(from, limits).map_err(broken)?)
+        }
+        Format::Gif => Box::new(gif::GifDecoder::new(from).map_err(broken)?),
+        Format::WebP => Box::new(webp::WebPDecoder::new(from).map_err(broken)?),
+        Format::Bmp => Box::new(bmp::BmpDecoder::new(from).map_err(broken)?),
+        Format::Tiff => Box::new(tiff::TiffDecoder::new(from).map_err(broken)?),
+        Format::Ico => Box::new(ico::IcoDecoder::new(from).map_err(broken)?),
+        _ => return Err(Error::NotAnImage),
+    })
+}
+
+fn broken(error: ImageError) -> Error {
+    match error {
+        ImageError::Unsupported(_) => Error::Unsupported("a variant that has no decoder"),
+        error => Error::Broken(error.to_string()),
+    }
+}
+
+pub(super) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {
+    let mut decoder = open(bytes, format)?;
+    let (width, height) = decoder.dimensions();
+    let stored = u64::from(decoder.color_type().bytes_per_pixel());
+    let (layout, _) = layout(decoder.color_type())?;
+    let pixels = u64::from(width) * u64::from(height);
+    // Metadata that cannot be read is no reason to refuse what can be seen.
+    let profile = decoder.icc_profile().ok().flatten();
+    let exif = decoder.exif_metadata().ok().flatten();
+    Ok(Header {
+        format,
+        width,
+        height,
+        orientation: exif.map(|block| exif::orientation(&block)).unwrap_or_default(),
+        profile,
+        pixel_bytes: layout.channels() as u64,
+        working_bytes: pixels * (stored - layout.channels() as u64) + pixels * planes(format),
+        kind: Kind::Raster,
+    })
+}
+
+/// Bytes for each pixel that decoders keep of their own.
+const fn planes(format: Format) -> u64 {
+    match format {
+        // Y, U and V beside the result; lossless images keep a second copy.
+        Format::WebP => 4,
+        // The frame's indices or colours beside the canvas.
+        Format::Gif => 4,
+        Format::Ico | Format::Tiff => 4,
+        _ => 0,
+    }
+}
+
+fn layout(colour: ColorType) -> Result<(Layout, u8), Error> {
+    Ok(match colour {
+        ColorType::L8 => (Layout::Grey, 8),
+        ColorType::La8 => (Layout::GreyAlpha, 8),
+        ColorType::Rgb8 => (Layout::Rgb, 8),
+        ColorType::Rgba8 => (Layout::Rgba, 8),
+        ColorType::L16 => (Layout::Grey, 16),
+        ColorType::La16 => (Layout::GreyAlpha, 16),
+        ColorType::Rgb16 => (Layout::Rgb, 16),
+        ColorType::Rgba16 => (Layout::Rgba, 16),
+        ColorType::Rgb32F => (Layout::Rgb, 32),
+        ColorType::Rgba32F => (Layout::Rgba, 32),
+        _ => return Err(Error::Unsupported("pixels of an unknown kind")),
+    })
+}
+
+pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Pixels, Error> {
+    let mut decoder = open(bytes, header.format)?;
+    let (width, height) = decoder.dimensions();
+    let (layout, depth) = layout(decoder.color_type())?;
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(SUNDRIES + header.pixels() * (header.pixel_bytes + 12));
+    decoder.set_limits(limits).map_err(broken)?;
+    let stored = decoder.total_bytes();
+    if stored != header.pixels() * u64::from(decoder.color_type().bytes_per_pixel()) {
+        return Err(Error::Broken("its size is ambiguous".into()));
+    }
+    let mut data = vec![0; stored as usize];
+    decoder.read_image(&mut data).map_err(broken)?;
+    let data = match depth {
+        16 => data.chunks_exact(2).map(|it| narrow(u16::from_ne_bytes([it[0], it[1]]))).collect(),
+        32 => data
+            .chunks_exact(4)
+            .map(|it| unit(f32::from_ne_bytes([it[0], it[1], it[2], it[3]])))
+            .collect(),
+        _ => data,
+    };
+    Ok(Pixels { width, height, layout, data })
+}
+
+fn narrow(value: u16) -> u8 {
+    ((u32::from(value) * 255 + 32_767) / 65_535) as u8
+}
+
+fn unit(value: f32) -> u8 {
+    // What is no number becomes 0.
+    (value.clamp(0.0, 1.0) * 255.0).round() as u8
+}
