@@ -385,7 +385,7 @@ async fn waiting_has_an_end() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let settings = ConnectSettings {
-        connect_timeout: Duration::from_millis(200),
+        connect_timeout: Duration::from_secs(1),
         ..ConnectSettings::new(format!("postgres://u:hunter2@127.0.0.1:{port}/d"))
     };
     let connector = Connector::new(&settings).unwrap();

@@ -22,7 +22,7 @@ async fn bench(change: impl FnOnce(S3Settings) -> S3Settings) -> (S3Store, Serve
 
 /// Whether it took no longer than what has room takes: those that find none wait for a minute.
 async fn soon<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), work).await.expect("no answer in time")
+    tokio::time::timeout(Duration::from_secs(40), work).await.expect("no answer in time")
 }
 
 fn blob(name: &str) -> BlobKey {

@@ -47,8 +47,8 @@ async fn silent_connections_are_closed_without_an_answer() {
 #[tokio::test]
 async fn a_running_request_is_not_idle() {
     let settings = ServerSettings {
-        header_timeout: Duration::from_millis(100),
-        keep_alive_timeout: Duration::from_millis(100),
+        header_timeout: SHORT,
+        keep_alive_timeout: SHORT,
         ..ServerSettings::default()
     };
     let (server, _) = server(settings);
