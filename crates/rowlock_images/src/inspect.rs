@@ -4,7 +4,7 @@ use crate::decode::Header;
 use crate::error::Error;
 use crate::format::Format;
 use crate::geometry::Plan;
-use crate::options::{Limits, Options};
+use crate::options::{Gravity, Limits, Options};
 
 /// A source that may be rendered.
 #[derive(Debug, Clone)]
@@ -65,13 +65,23 @@ pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Option<Header>, Er
     Ok(Some(header))
 }
 
+/// Bytes for each pixel of the result: its copies on the way, an encoder's planes and coefficients, and the file.
+const ENCODING: u64 = 24;
+
+/// Bytes for tables, buffers and profiles, whatever the size.
+const SUNDRIES: u64 = 2 * 1024 * 1024;
+
 /// Bytes of memory: what the decoder needs, what it leaves, what resampling makes of it, and what an encoder needs.
 fn cost(header: &Header, options: &Options) -> u64 {
     let (width, height) = header.orientation.size(header.width, header.height);
     let plan = Plan::new(width, height, options, u32::MAX);
-    let divisor = u64::from(header.divisor(plan.shrink()));
-    let decoded = header.pixels().div_ceil(divisor * divisor) * header.pixel_bytes;
-    let result = u64::from(plan.kept.0) * u64::from(plan.kept.1);
-    // Resampling multiplies transparency in and keeps an image that is resized one way; encoders hold planes and coefficients.
-    header.working_bytes + 3 * decoded + 24 * result + 1024 * 1024
+    let divisor = header.divisor(plan.shrink());
+    let (across, down) = (header.width.div_ceil(divisor), header.height.div_ceil(divisor));
+    let decoded = u64::from(across) * u64::from(down) * header.pixel_bytes;
+    let size = if options.gravity == Gravity::Smart { plan.scaled } else { plan.kept };
+    let result = u64::from(size.0) * u64::from(size.1);
+    // Resampling goes across first, and keeps that.
+    let narrowed = u64::from(header.orientation.size(size.0, size.1).0);
+    let narrowed = narrowed * u64::from(down) * header.pixel_bytes;
+    header.working_bytes + decoded + narrowed + ENCODING * result + SUNDRIES
 }

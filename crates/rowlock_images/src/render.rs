@@ -74,11 +74,11 @@ fn shaped(bytes: &[u8], header: &Header, options: &Options) -> Result<Pixels, Er
             width: area.width * across,
             height: area.height * down,
         };
-        resize::resample(&stored, area, size.0, size.1)?
+        resize::resample(stored, area, size.0, size.1)?
     };
     let image = orientation.apply(image);
     if smart {
-        let at = smart::position(&image, plan.kept);
+        let at = smart::position(&image, plan.kept)?;
         return Ok(resize::cut(&image, at, plan.kept.0, plan.kept.1));
     }
     Ok(image)

@@ -1,38 +1,47 @@
 //! Resampling.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{ResizeOptions, Resizer};
+use fast_image_resize::images::Image;
+use fast_image_resize::{MulDiv, ResizeOptions, Resizer};
 
 use crate::error::Error;
 use crate::geometry::Area;
-use crate::pixels::{Layout, Pixels};
+use crate::pixels::Pixels;
 
 /// The part `area` of an image as `width` × `height`, by Lanczos' filter on the values as they are, as libvips does for
 /// imgproxy; transparent pixels lend no colour to their neighbours.
 pub(crate) fn resample(
-    source: &Pixels,
+    source: Pixels,
     area: Area,
     width: u32,
     height: u32,
 ) -> Result<Pixels, Error> {
-    let failed = |error: &dyn std::fmt::Display| Error::Broken(error.to_string());
+    // Neither can happen: sizes fit, and the filter knows every layout.
+    let failed = |error: &dyn std::fmt::Display| Error::Encode(error.to_string());
     let layout = source.layout;
-    let from = ImageRef::new(source.width, source.height, &source.data, layout.pixel_type())
-        .map_err(|error| failed(&error))?;
+    let area = inside(area, &source);
+    let mut from =
+        Image::from_vec_u8(source.width, source.height, source.data, layout.pixel_type())
+            .map_err(|error| failed(&error))?;
     let mut to = Image::new(width, height, layout.pixel_type());
-    let area = inside(area, source);
-    let options = ResizeOptions::new()
-        .crop(area.left, area.top, area.width, area.height)
-        .use_alpha(layout.has_alpha() && layout != Layout::Cmyk);
+    let alpha = MulDiv::new();
+    // In place, where the resizer would make a copy of the whole source.
+    if layout.has_alpha() {
+        alpha.multiply_alpha_inplace(&mut from).map_err(|error| failed(&error))?;
+    }
+    let options =
+        ResizeOptions::new().crop(area.left, area.top, area.width, area.height).use_alpha(false);
     Resizer::new().resize(&from, &mut to, &options).map_err(|error| failed(&error))?;
+    if layout.has_alpha() {
+        alpha.divide_alpha_inplace(&mut to).map_err(|error| failed(&error))?;
+    }
     Ok(Pixels { width, height, layout, data: to.into_vec() })
 }
 
 /// Rounding may carry an area's edge a hair over the image's.
 fn inside(area: Area, image: &Pixels) -> Area {
     let (width, height) = (f64::from(image.width), f64::from(image.height));
-    let left = area.left.clamp(0.0, (width - 1.0).max(0.0));
-    let top = area.top.clamp(0.0, (height - 1.0).max(0.0));
+    let left = area.left.clamp(0.0, width - 1.0);
+    let top = area.top.clamp(0.0, height - 1.0);
     Area { left, top, width: area.width.min(width - left), height: area.height.min(height - top) }
 }
 

@@ -102,22 +102,27 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Pixels, Error> {
     }
     let mut data = vec![0; stored as usize];
     decoder.read_image(&mut data).map_err(broken)?;
-    let data = match depth {
-        16 => data.chunks_exact(2).map(|it| narrow(u16::from_ne_bytes([it[0], it[1]]))).collect(),
-        32 => data
-            .chunks_exact(4)
-            .map(|it| unit(f32::from_ne_bytes([it[0], it[1], it[2], it[3]])))
-            .collect(),
-        _ => data,
-    };
+    match depth {
+        16 => narrow(&mut data, |it: [u8; 2]| {
+            ((u32::from(u16::from_ne_bytes(it)) * 255 + 32_767) / 65_535) as u8
+        }),
+        // What is no number becomes 0.
+        32 => narrow(&mut data, |it: [u8; 4]| {
+            (f32::from_ne_bytes(it).clamp(0.0, 1.0) * 255.0).round() as u8
+        }),
+        _ => {}
+    }
     Ok(Pixels { width, height, layout, data })
 }
 
-fn narrow(value: u16) -> u8 {
-    ((u32::from(value) * 255 + 32_767) / 65_535) as u8
-}
-
-fn unit(value: f32) -> u8 {
-    // What is no number becomes 0.
-    (value.clamp(0.0, 1.0) * 255.0).round() as u8
+/// Makes every N bytes one, in place.
+fn narrow<const N: usize>(data: &mut Vec<u8>, value: impl Fn([u8; N]) -> u8) {
+    let values = data.len() / N;
+    for at in 0..values {
+        let mut wide = [0; N];
+        wide.copy_from_slice(&data[at * N..(at + 1) * N]);
+        data[at] = value(wide);
+    }
+    data.truncate(values);
+    data.shrink_to_fit();
 }

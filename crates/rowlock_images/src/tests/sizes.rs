@@ -1,39 +1,104 @@
-//! Formats in and out, and the sizes that come of each kind of fitting.
+//! The sizes that come of each kind of fitting.
 
 use super::support::{file, pixels, render, slope};
-use crate::{Format, Options, Resize, Wanted};
+use crate::{Format, Gravity, Options, Resize};
+
+type Asked = (Option<u32>, Option<u32>);
+
+#[track_caller]
+fn becomes(source: (u32, u32), resize: Resize, (width, height): Asked, expected: (u32, u32)) {
+    let file = file(&slope(source.0, source.1), Format::Jpeg);
+    for gravity in [Gravity::Centre, Gravity::Smart] {
+        let wish = Options { width, height, resize, gravity, ..Options::default() };
+        let result = render(&file, &wish).unwrap();
+        let found = (result.width, result.height);
+        assert_eq!(found, expected, "{source:?} by {resize:?} to {width:?}, {height:?}");
+        let image = pixels(&result.bytes);
+        assert_eq!((image.width, image.height), expected, "the file is another size");
+    }
+}
+
+const LANDSCAPE: (u32, u32) = (300, 200);
+const PORTRAIT: (u32, u32) = (200, 300);
 
 #[test]
-fn formats_that_are_read_become_formats_that_are_written() {
-    let image = slope(120, 80);
-    for from in [Format::Jpeg, Format::Png, Format::WebP, Format::Gif] {
-        let source = file(&image, from);
-        assert_eq!(Format::of(&source), Some(from));
-        for to in [Format::Jpeg, Format::Png, Format::WebP, Format::Gif, Format::Avif] {
-            let wish = Options { width: Some(60), format: Wanted::As(to), ..Options::default() };
-            let result = render(&source, &wish).unwrap();
-            assert_eq!((result.width, result.height, result.format), (60, 40, to));
-            assert_eq!(Format::of(&result.bytes), Some(to));
-            if to != Format::Avif {
-                let image = pixels(&result.bytes);
-                assert_eq!((image.width, image.height), (60, 40), "{from} to {to}");
-            }
-        }
+fn cover_fills_the_frame_and_is_cut() {
+    becomes(LANDSCAPE, Resize::Cover, (Some(100), Some(100)), (100, 100));
+    becomes(PORTRAIT, Resize::Cover, (Some(100), Some(100)), (100, 100));
+    becomes(LANDSCAPE, Resize::Cover, (Some(30), Some(90)), (30, 90));
+    becomes(PORTRAIT, Resize::Cover, (Some(90), Some(30)), (90, 30));
+}
+
+#[test]
+fn cover_enlarges_nothing() {
+    becomes(LANDSCAPE, Resize::Cover, (Some(600), Some(400)), (300, 200));
+    becomes(LANDSCAPE, Resize::Cover, (Some(500), Some(100)), (300, 100));
+    becomes(PORTRAIT, Resize::Cover, (Some(100), Some(500)), (100, 300));
+    becomes(LANDSCAPE, Resize::Cover, (Some(300), Some(200)), (300, 200));
+}
+
+#[test]
+fn contain_lies_inside_the_frame() {
+    becomes(LANDSCAPE, Resize::Contain, (Some(100), Some(100)), (100, 67));
+    becomes(PORTRAIT, Resize::Contain, (Some(100), Some(100)), (67, 100));
+    becomes(LANDSCAPE, Resize::Contain, (Some(600), Some(100)), (150, 100));
+    becomes(LANDSCAPE, Resize::Contain, (Some(600), Some(600)), (300, 200));
+}
+
+#[test]
+fn fill_takes_the_frames_proportions() {
+    becomes(LANDSCAPE, Resize::Fill, (Some(100), Some(100)), (100, 100));
+    becomes(PORTRAIT, Resize::Fill, (Some(150), Some(20)), (150, 20));
+    // Twice as wide and half as high: as wide as it is, and a quarter as high.
+    becomes(LANDSCAPE, Resize::Fill, (Some(600), Some(100)), (300, 50));
+    becomes(LANDSCAPE, Resize::Fill, (Some(600), Some(600)), (200, 200));
+}
+
+#[test]
+fn one_side_decides_the_other() {
+    for resize in [Resize::Cover, Resize::Contain] {
+        becomes(LANDSCAPE, resize, (Some(150), None), (150, 100));
+        becomes(LANDSCAPE, resize, (None, Some(50)), (75, 50));
+        becomes(PORTRAIT, resize, (Some(150), Some(0)), (150, 225));
+        becomes(PORTRAIT, resize, (Some(0), Some(30)), (20, 30));
+        becomes(LANDSCAPE, resize, (Some(900), None), (300, 200));
+        becomes(PORTRAIT, resize, (None, Some(900)), (200, 300));
+    }
+    // Whoever lets an image be distorted leaves the other side as it is.
+    becomes(LANDSCAPE, Resize::Fill, (Some(150), None), (150, 200));
+    becomes(LANDSCAPE, Resize::Fill, (None, Some(50)), (300, 50));
+    becomes(LANDSCAPE, Resize::Fill, (Some(600), None), (300, 100));
+}
+
+#[test]
+fn no_side_leaves_the_size() {
+    for resize in [Resize::Cover, Resize::Contain, Resize::Fill] {
+        becomes(LANDSCAPE, resize, (None, None), LANDSCAPE);
+        becomes(PORTRAIT, resize, (Some(0), Some(0)), PORTRAIT);
     }
 }
 
 #[test]
-fn each_kind_of_fitting_has_its_sizes() {
-    let cases = [
-        (Resize::Cover, (Some(40), Some(40)), (40, 40)),
-        (Resize::Contain, (Some(40), Some(40)), (40, 20)),
-        (Resize::Fill, (Some(40), Some(40)), (40, 40)),
-        (Resize::Cover, (Some(40), None), (40, 20)),
-    ];
-    let source = file(&slope(200, 100), Format::Jpeg);
-    for (resize, (width, height), size) in cases {
-        let wish = Options { width, height, resize, ..Options::default() };
-        let result = render(&source, &wish).unwrap();
-        assert_eq!((result.width, result.height), size, "{wish:?}");
+fn every_result_has_a_pixel() {
+    becomes((300, 2), Resize::Contain, (Some(10), Some(10)), (10, 1));
+    becomes((2, 300), Resize::Cover, (Some(1), Some(1)), (1, 1));
+    becomes((1, 1), Resize::Fill, (Some(7), Some(9)), (1, 1));
+}
+
+#[test]
+fn a_large_jpeg_is_shrunk_while_it_is_decoded() {
+    // By 2, 4 and 8, with a rest that the resizer takes, and just not by them.
+    let file = file(&slope(803, 611), Format::Jpeg);
+    for width in [800, 402, 401, 400, 201, 200, 101, 100, 99, 10, 1] {
+        let wish = Options { width: Some(width), ..Options::default() };
+        let result = render(&file, &wish).unwrap();
+        assert_eq!(result.width, width);
+        let image = pixels(&result.bytes);
+        let (right, bottom) = (image.width - 1, image.height - 1);
+        if width >= 99 {
+            super::support::like(image.at(0, 0), &[0, 0, 128], 12);
+            super::support::like(image.at(right, bottom), &[253, 253, 128], 12);
+            super::support::like(image.at(right / 2, bottom / 2), &[127, 127, 128], 12);
+        }
     }
 }
