@@ -6,13 +6,22 @@ use crate::support::{
     user,
 };
 use bytes::Bytes;
+use futures_util::StreamExt;
 use rowlock_storage::{
     Append, BodyError, Context, Error, NewResumable, OwnMetadata, Resumable, ResumableId,
-    WriteCondition,
+    UploadStream, WriteCondition,
 };
 use rowlock_types::BucketName;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// The same body; and whether a chunk of it was taken.
+pub(crate) fn seen_when_taken(body: UploadStream) -> (UploadStream, Arc<AtomicBool>) {
+    let taken = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&taken);
+    (body.inspect(move |_| seen.store(true, Ordering::SeqCst)).boxed(), taken)
+}
 
 pub(crate) fn new(bucket: &BucketName, name: &str, length: Option<u64>) -> NewResumable {
     let mut object = new_object(bucket, name, 0);
@@ -342,11 +351,13 @@ async fn bytes_beyond_the_length_are_refused_with_all_that_came_with_them() {
     // After a pause the first ones are there, and the object is not made of them.
     let (send, chunks) = slow_body();
     send.send(Ok(Bytes::from_static(b"abcd"))).unwrap();
+    let (chunks, taken) = seen_when_taken(chunks);
     let storage = rig.storage.clone();
     let asked = id.clone();
     let running = tokio::spawn(async move {
         storage.append_resumable(&service(), &asked, Append::default(), chunks).await
     });
+    assert!(eventually(async || taken.load(Ordering::SeqCst)).await, "nobody takes its bytes");
     tokio::time::sleep(Duration::from_millis(2500)).await;
     assert!(!running.is_finished());
     send.send(Ok(Bytes::from_static(b"E"))).unwrap();

@@ -1,7 +1,7 @@
 //! Resumable uploads between requests, processes and crashes: one writer at a time, and nothing that
 //! was acknowledged is lost.
 
-use crate::resumable::{append, at, begin, growing, offset, refused, rows};
+use crate::resumable::{append, at, begin, growing, offset, refused, rows, seen_when_taken};
 use crate::support::stores::{Hooked, Hooks};
 use crate::support::{ALICE, Plan, Rig, body, eventually, name_of, service, slow_body, user};
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use rowlock_catalog::Presence;
 use rowlock_storage::{Append, BodyError, Error, Resumable, ResumableId, Storage};
 use rowlock_types::BucketName;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
@@ -26,12 +27,14 @@ async fn stalled(
 ) -> (Chunks, JoinHandle<Result<Resumable, Error>>) {
     let (send, chunks) = slow_body();
     send.send(Ok(Bytes::from_static(bytes))).unwrap();
+    let (chunks, taken) = seen_when_taken(chunks);
     let (storage, asked) = (storage.clone(), id.clone());
     let running = tokio::spawn(async move {
         let append = Append { offset, ..Append::default() };
         storage.append_resumable(&service(), &asked, append, chunks).await
     });
     assert!(eventually(async || is_held(rig, id).await).await, "nobody holds it");
+    assert!(eventually(async || taken.load(Ordering::SeqCst)).await, "nobody takes its bytes");
     (send, running)
 }
 
