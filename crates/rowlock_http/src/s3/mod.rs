@@ -21,7 +21,7 @@ mod error;
 #[cfg(test)]
 #[path = "../../../../fuzz/src/seeds.rs"]
 #[allow(unreachable_pub, reason = "as the fuzz targets' tests share it")]
-mod fuzz_seeds;
+pub(crate) mod fuzz_seeds;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod get_acl;

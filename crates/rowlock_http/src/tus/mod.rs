@@ -9,6 +9,8 @@
 mod caller;
 mod create;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod head;
 mod headers;
 mod metadata;
