@@ -7,7 +7,8 @@ use parking_lot::Mutex;
 
 use super::error::TusError;
 
-/// Room for so many requests, of which no caller takes more than half.
+/// Room for so many requests. A caller takes half at most of what the others leave: so there is room
+/// for one more, as long as those who take all that they get are few.
 #[derive(Debug)]
 pub(super) struct Rooms {
     most: usize,
@@ -37,17 +38,17 @@ impl Rooms {
     /// # Errors
     /// 503 where there is none.
     pub(super) fn take(&self, caller: Option<Arc<str>>) -> Result<Room, TusError> {
-        let share = self.most.div_ceil(2);
         let mut taken = self.taken.lock();
         if taken.all >= self.most {
             return Err(TusError::busy());
         }
         if let Some(caller) = &caller {
-            let own = taken.by_caller.entry(Arc::clone(caller)).or_default();
-            if *own >= share {
+            let own = taken.by_caller.get(caller).copied().unwrap_or_default();
+            let share = (self.most - (taken.all - own)).div_ceil(2);
+            if own >= share {
                 return Err(TusError::busy());
             }
-            *own += 1;
+            taken.by_caller.insert(Arc::clone(caller), own + 1);
         }
         taken.all += 1;
         Ok(Room { taken: Arc::clone(&self.taken), caller })
@@ -73,6 +74,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn some_who_take_all_they_get_leave_room_for_others() {
+        let rooms = Rooms::new(64);
+        let greedy = |name: &str| {
+            let name = Arc::<str>::from(name);
+            std::iter::from_fn(|| rooms.take(Some(Arc::clone(&name))).ok()).collect::<Vec<_>>()
+        };
+        let taken = ["a", "b", "c", "d", "e", "f"].map(greedy);
+        assert_eq!(taken.each_ref().map(Vec::len), [32, 16, 8, 4, 2, 1]);
+        assert!(rooms.take(Some(Arc::from("somebody else"))).is_ok());
+        drop(taken);
+        assert_eq!(greedy("a").len(), 32, "what is given back counts no more");
+    }
+
+    #[test]
     fn nobody_shuts_all_others_out() {
         let rooms = Rooms::new(4);
         let of = |name: &str| rooms.take(Some(Arc::from(name)));
@@ -82,7 +97,8 @@ mod tests {
         let _others = (of("b").unwrap(), rooms.take(None).unwrap());
         assert!(of("c").is_err() && rooms.take(None).is_err(), "all is taken");
         drop(first);
-        assert!(of("a").is_ok());
+        assert!(of("a").is_err(), "the last one is for somebody else");
+        assert!(of("c").is_ok());
         let one = Rooms::new(0);
         let held = one.take(Some(Arc::from("a"))).unwrap();
         assert!(one.take(None).is_err());
