@@ -4,7 +4,7 @@ use crate::decode::Header;
 use crate::error::Error;
 use crate::format::Format;
 use crate::geometry::Plan;
-use crate::options::{Gravity, Limits, Options};
+use crate::options::{Gravity, Limits, Options, Wanted};
 
 /// A source that may be rendered.
 #[derive(Debug, Clone)]
@@ -44,7 +44,8 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Source, Error> {
         });
     };
     let (width, height) = header.orientation.size(header.width, header.height);
-    let cost_bytes = cost(&header, &Options::default());
+    let dearest = Options { format: Wanted::As(Format::Avif), ..Options::default() };
+    let cost_bytes = cost(&header, &dearest);
     Ok(Source { format: header.format, width, height, cost_bytes, header: Some(header) })
 }
 
@@ -65,23 +66,37 @@ pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Option<Header>, Er
     Ok(Some(header))
 }
 
-/// Bytes for each pixel of the result: its copies on the way, an encoder's planes and coefficients, and the file.
-const ENCODING: u64 = 24;
-
 /// Bytes for tables, buffers and profiles, whatever the size.
-const SUNDRIES: u64 = 2 * 1024 * 1024;
+const SUNDRIES: u64 = 6 * 1024 * 1024;
 
-/// Bytes of memory: what the decoder needs, what it leaves, what resampling makes of it, and what an encoder needs.
+/// Bytes of memory: decoding and resampling at once, or what comes after, whichever is more.
 fn cost(header: &Header, options: &Options) -> u64 {
     let (width, height) = header.orientation.size(header.width, header.height);
     let plan = Plan::new(width, height, options, u32::MAX);
     let divisor = header.divisor(plan.shrink());
     let (across, down) = (header.width.div_ceil(divisor), header.height.div_ceil(divisor));
     let decoded = u64::from(across) * u64::from(down) * header.pixel_bytes;
+    // What is cut off by its content is there until then.
     let size = if options.gravity == Gravity::Smart { plan.scaled } else { plan.kept };
     let result = u64::from(size.0) * u64::from(size.1);
-    // Resampling goes across first, and keeps that.
-    let narrowed = u64::from(header.orientation.size(size.0, size.1).0);
-    let narrowed = narrowed * u64::from(down) * header.pixel_bytes;
-    header.working_bytes + decoded + narrowed + ENCODING * result + SUNDRIES
+    let resampled = if plan.scaled == (width, height) && !plan.cuts() && divisor == 1 {
+        0
+    } else {
+        // It goes across first, and keeps that.
+        let narrowed = u64::from(header.orientation.size(size.0, size.1).0) * u64::from(down);
+        (narrowed + result) * header.pixel_bytes
+    };
+    let shaping = header.working_bytes + decoded + resampled;
+    shaping.max(result * after(options.format, header)) + SUNDRIES
+}
+
+/// Bytes for each pixel of the result once it has its size: the copies that turning it and mixing its colours make, an
+/// encoder's planes and coefficients, and the file.
+fn after(wanted: Wanted, header: &Header) -> u64 {
+    let encoding = match wanted {
+        Wanted::As(Format::Avif) => 32,
+        Wanted::As(Format::WebP) | Wanted::Auto { webp: true } => 20,
+        _ => 14,
+    };
+    encoding.max(2 * header.pixel_bytes)
 }

@@ -74,7 +74,8 @@ impl Gravity {
 pub enum Wanted {
     /// The source's own; where it is not written here, PNG for images with transparency and JPEG for others.
     Origin,
-    /// This one. AVIF below 16 pixels a side becomes PNG or JPEG, as no encoder makes it.
+    /// This one. AVIF below 16 pixels a side becomes PNG or JPEG, as imgproxy has it, and above 8 million pixels WebP, as it
+    /// would take its encoder many seconds.
     As(Format),
     /// WebP where the client takes it (imgproxy's `AUTO_WEBP`); else the source's own if every client can be trusted to show it
     /// (JPEG, PNG, GIF), else PNG or JPEG. An SVG stays what it is.

@@ -49,6 +49,11 @@ pub(crate) struct Pixels {
 }
 
 impl Pixels {
+    /// Width times height.
+    pub(crate) fn pixels(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+
     /// Bytes of one row.
     pub(crate) const fn stride(&self) -> usize {
         self.width as usize * self.layout.channels()

@@ -10,6 +10,9 @@ use crate::options::{Gravity, Limits, Options, Wanted};
 use crate::pixels::Pixels;
 use crate::{colour, resize, smart};
 
+/// The largest result that becomes an AVIF, as its encoder takes about a second for every two million pixels.
+const MAX_AVIF_PIXELS: u64 = 8_000_000;
+
 /// A rendered image.
 #[derive(Debug, Clone)]
 pub struct Rendered {
@@ -99,6 +102,7 @@ fn output(wanted: Wanted, source: Format, image: &Pixels) -> Format {
     match wanted {
         // No encoder makes smaller ones.
         Wanted::As(Format::Avif) if image.width.min(image.height) < 16 => by_alpha,
+        Wanted::As(Format::Avif) if image.pixels() > MAX_AVIF_PIXELS => Format::WebP,
         Wanted::As(format) => format,
         Wanted::Auto { webp: true } => Format::WebP,
         Wanted::Origin if source.is_written() => source,

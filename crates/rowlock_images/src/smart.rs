@@ -38,8 +38,7 @@ pub(crate) fn position(image: &Pixels, kept: (u32, u32)) -> Result<(u32, u32), E
         }
     }
     // Back to the large image, from edge to edge.
-    let spread =
-        |at: u32, room: u32, real: u32| if room == 0 { real / 2 } else { real * at / room };
+    let spread = |at: u32, room: u32, real: u32| (real * at).checked_div(room).unwrap_or(real / 2);
     Ok((
         spread(best.2.0, room.0, image.width - kept.0),
         spread(best.2.1, room.1, image.height - kept.1),

@@ -19,7 +19,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
         orientation,
         profile: header.profile.take(),
         pixel_bytes: layout(&header).channels() as u64,
-        working_bytes: if header.progressive { header.coefficient_bytes() } else { 0 },
+        working_bytes: if header.buffered { header.coefficient_bytes() } else { 0 },
         kind: Kind::Jpeg(header),
     })
 }

@@ -13,8 +13,9 @@ pub(crate) struct JpegHeader {
     pub(crate) height: u32,
     /// Horizontal and vertical sampling factor of each component.
     pub(crate) sampling: Vec<(u8, u8)>,
-    /// Whether all coefficients have to be in memory before the first pixel is known.
-    pub(crate) progressive: bool,
+    /// Whether there is more than one scan, so that all coefficients have to be in memory before the first pixel is known:
+    /// always if the image is progressive.
+    pub(crate) buffered: bool,
     /// Whether Adobe's marker is there, whose inks are stored as their absence.
     pub(crate) adobe: bool,
     pub(crate) exif: Option<Vec<u8>>,
@@ -46,7 +47,11 @@ impl JpegHeader {
             match marker {
                 0xc4 | 0xc8 | 0xcc => {}
                 0xc0..=0xcf => header.frame(*marker, segment)?,
-                0xda => break,
+                0xda => {
+                    let colours = segment.first().copied().unwrap_or_default();
+                    header.buffered |= usize::from(colours) < header.sampling.len();
+                    break;
+                }
                 0xe1 if header.exif.is_none() => {
                     header.exif = segment.strip_prefix(b"Exif\0\0").map(<[u8]>::to_vec);
                 }
@@ -65,7 +70,7 @@ impl JpegHeader {
         if header.sampling.is_empty() {
             return Err(broken("its scan comes before its frame"));
         }
-        if header.progressive && scans(rest) > MAX_SCANS {
+        if header.buffered && scans(rest) > MAX_SCANS {
             return Err(Error::Unsupported("a JPEG of more than a hundred scans"));
         }
         profile.sort_by_key(|(number, _)| *number);
@@ -95,7 +100,7 @@ impl JpegHeader {
         }
         self.height = u32::from(u16::from_be_bytes([*h1, *h0]));
         self.width = u32::from(u16::from_be_bytes([*w1, *w0]));
-        self.progressive = marker == 0xc2;
+        self.buffered = marker == 0xc2;
         let components = components.chunks_exact(3).take(usize::from(*count));
         self.sampling = components.map(|it| (it[1] >> 4, it[1] & 15)).collect();
         if self.sampling.len() != usize::from(*count) {

@@ -83,6 +83,13 @@ fn an_avif_that_would_be_too_small_is_something_else() {
 }
 
 #[test]
+fn an_avif_that_would_take_too_long_is_a_webp() {
+    let wish = Options { format: Wanted::As(Format::Avif), ..Options::default() };
+    let large = file(&drawn(4000, 2001, |_, _| [90]), Format::Png);
+    assert_eq!(render(&large, &wish).unwrap().format, Format::WebP);
+}
+
+#[test]
 fn svg_passes_as_it_is_or_not_at_all() {
     for wanted in [Wanted::Origin, Wanted::Auto { webp: true }, Wanted::As(Format::Svg)] {
         let result = render(SVG, &wish(wanted)).unwrap();

@@ -78,7 +78,8 @@ fn a_jpeg_that_becomes_small_costs_little() {
     let pixels = 1600 * 1200;
     assert!(found.cost_bytes > 3 * pixels && found.cost_bytes < 40 * pixels);
     let small = Options { width: Some(100), ..Options::default() };
-    assert!(found.cost(&small) < 3 * pixels);
+    assert!(found.cost(&small) < 4 * pixels);
+    assert!(found.cost(&small) < found.cost_bytes / 4);
     // All coefficients of a progressive one have to be kept, whatever becomes of it.
     let source = jpeg(&slope(1600, 1200), &[], true);
     let found = inspect(&source, &limits).unwrap();
@@ -94,4 +95,26 @@ fn a_jpeg_of_endless_scans_is_refused() {
     let endless = [head, &scan.repeat(200), &[0xff, 0xd9]].concat();
     let found = inspect(&endless, &Limits::default());
     assert!(matches!(found, Err(Error::Unsupported(_))), "{found:?}");
+}
+
+#[test]
+fn a_jpeg_of_a_scan_for_each_colour_costs_as_much_as_a_progressive_one() {
+    let limits = Limits::default();
+    let source = jpeg(&slope(1600, 1200), &[], false);
+    let at = memchr::memmem::find(&source, &[0xff, 0xda]).unwrap();
+    // Length, number of colours, and two bytes for each.
+    assert_eq!(source[at + 2..at + 5], [0, 12, 3]);
+    let one = [&source[..at], &[0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0], &source[at + 14..]].concat();
+    let small = Options { width: Some(100), ..Options::default() };
+    let [plain, split] = [source, one].map(|it| inspect(&it, &limits).unwrap().cost(&small));
+    assert!(split >= plain + 6 * 1600 * 1200, "{split} is not far above {plain}");
+}
+
+#[test]
+fn a_gif_whose_frame_is_larger_than_its_screen_is_refused() {
+    let source = file(&slope(16, 16), Format::Gif);
+    let at = memchr::memmem::find(&source, b"\x2c\0\0\0\0\x10\0\x10\0").unwrap();
+    let bomb = claiming(source, at + 5, &[0x60, 0xea, 0x60, 0xea]);
+    let result = render(&bomb, &Options::default(), &Limits::default());
+    assert!(matches!(result, Err(Error::Broken(_))), "{result:?}");
 }
