@@ -1,20 +1,7 @@
 //! Names that are known and change nothing yet: a swap must not be greeted with "unknown".
 
-use super::source::Source;
-use super::variable::Variable;
-
-const WEBHOOK_URL: Variable = Variable::new("WEBHOOK_URL", "Where events are delivered.");
-
-/// Warns where a name without effect promises something that users would miss.
-pub(crate) fn warn_of_promises(source: &Source) {
-    if source.has(&WEBHOOK_URL) {
-        source.warn("WEBHOOK_URL is set, but events are not delivered in this version yet".into());
-    }
-}
-
 /// What the README lists.
 pub(crate) const SHOWN: &[&str] = &[
-    "SERVER_REGION",
     "STORAGE_EMPTY_BUCKET_MAX",
     "STORAGE_FILE_ETAG_ALGORITHM",
     "SERVICE_NAME",
@@ -72,11 +59,7 @@ pub(crate) const SHOWN: &[&str] = &[
     "PG_QUEUE_ARCHIVE_COMPLETED_AFTER_SECONDS",
     "PG_QUEUE_RETENTION_DAYS",
     "PG_QUEUE_CONCURRENT_TASKS_PER_QUEUE",
-    WEBHOOK_URL.name,
-    "WEBHOOK_API_KEY",
-    "WEBHOOK_QUEUE_PULL_INTERVAL",
     "QUEUE_WEBHOOKS_TEAM_SIZE",
-    "QUEUE_WEBHOOK_CONCURRENCY",
     "QUEUE_WEBHOOK_MAX_CONNECTIONS",
     "QUEUE_WEBHOOK_MAX_FREE_SOCKETS",
     "QUEUE_ADMIN_DELETE_TEAM_SIZE",

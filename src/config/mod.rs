@@ -24,6 +24,7 @@ mod source;
 mod tests;
 mod uploads;
 mod variable;
+pub(crate) mod webhooks;
 
 use rowlock_auth::AuthSettings;
 
@@ -41,6 +42,7 @@ pub(crate) use s3_protocol::{
 pub(crate) use source::Source;
 pub(crate) use uploads::UploadSettings;
 pub(crate) use variable::Variable;
+pub(crate) use webhooks::WebhookSettings;
 
 /// Where the server stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,8 @@ pub(crate) struct Config {
     pub(crate) auth: AuthSettings,
     pub(crate) s3: S3ProtocolSettings,
     pub(crate) gateway: GatewaySettings,
+    /// Who is told of events.
+    pub(crate) webhooks: Option<WebhookSettings>,
     pub(crate) logging: LoggingSettings,
     /// What the operator must not overlook, a sentence each.
     pub(crate) alarms: Vec<String>,
@@ -93,6 +97,7 @@ impl Config {
             auth: auth::from_source(source, &database, &objects)?,
             s3: S3ProtocolSettings::from_source(source)?,
             gateway: GatewaySettings::from_source(source)?,
+            webhooks: WebhookSettings::from_source(source)?,
             logging: LoggingSettings::from_source(source, mode)?,
             database,
             objects,

@@ -6,7 +6,7 @@ use super::source::Source;
 use super::variable::Variable;
 use super::{
     auth, backend, bind, database, embedded, gateway, later, logging, resumable, s3_backend,
-    s3_protocol, uploads,
+    s3_protocol, uploads, webhooks,
 };
 
 /// The variables that have an effect, by concern, in the README's order.
@@ -21,6 +21,7 @@ pub(crate) const CONCERNS: &[(&str, &[&Variable])] = &[
     ("Tokens and keys", auth::VARIABLES),
     ("S3 endpoint", s3_protocol::VARIABLES),
     ("Gateway", gateway::VARIABLES),
+    ("Events", webhooks::VARIABLES),
     ("Logs", logging::VARIABLES),
 ];
 

@@ -47,7 +47,9 @@ impl Database {
         // Whether its writer lives decides who may go on with a resumable upload, and what becomes of
         // a write to an S3 service.
         let (shows_itself, prepares) = (true, true);
-        let way = Way { database: &config.database, ssl_root_cert, shows_itself, prepares };
+        let events = config.webhooks.is_some();
+        let database = &config.database;
+        let way = Way { database, ssl_root_cert, shows_itself, prepares, events };
         match way.catalog(&url, pool_url.as_deref(), authenticator).await {
             Ok((catalog, presence)) => Ok(Self { catalog, presence, embedded }),
             Err(error) => {
@@ -84,7 +86,9 @@ impl Database {
             }
         };
         let (shows_itself, prepares) = (false, false);
-        let way = Way { database: &config.database, ssl_root_cert, shows_itself, prepares };
+        let events = config.webhooks.is_some();
+        let database = &config.database;
+        let way = Way { database, ssl_root_cert, shows_itself, prepares, events };
         match way.catalog(&url, None, authenticator).await {
             Ok((catalog, presence)) => Ok(Self { catalog, presence, embedded }),
             Err(error) => {
@@ -112,6 +116,8 @@ struct Way<'a> {
     shows_itself: bool,
     /// Whether the schema is brought up; else it must be there.
     prepares: bool,
+    /// Whether somebody is to be told what happens to objects.
+    events: bool,
 }
 
 impl Way<'_> {
@@ -176,6 +182,7 @@ impl Way<'_> {
             idle_timeout: self.database.idle_timeout,
             service: Arc::new(authenticator.service_caller()),
             own_schema,
+            events: self.events,
             lanes: (lanes > 0).then(|| LaneSettings { open: open(requests), count: lanes }),
         })?;
         catalog.refresh_forbidden_roles().await?;

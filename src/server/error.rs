@@ -25,6 +25,8 @@ pub(crate) enum ServeError {
     NeverServed,
     #[error("the store can't be used: {0}")]
     Store(String),
+    #[error("WEBHOOK_URL: {0}")]
+    Webhook(rowlock_webhooks::EndpointError),
     #[error("{0} is no name of a header")]
     Header(&'static str),
     #[error("STORAGE_PUBLIC_URL: {0}")]

@@ -3,6 +3,7 @@
 mod blobs;
 pub(crate) mod database;
 mod error;
+mod events;
 mod files;
 mod fit;
 mod health;
@@ -67,6 +68,10 @@ async fn run(
     }
     let storage = Storage::new(database.catalog.clone(), blobs.store(), domain(config))
         .in_process(database.presence.process());
+    let storage = match events::settings(config)? {
+        Some(settings) => storage.with_events(settings),
+        None => storage,
+    };
     storage.hear(database.presence.asked());
     let (stop, stopped) = watch::channel(false);
     let worker = tokio::spawn(storage.clone().run_worker(until(stopped.clone())));

@@ -36,6 +36,8 @@ pub struct CatalogSettings {
     pub service: Arc<Caller>,
     /// The schema of our own tables.
     pub own_schema: OwnSchema,
+    /// Whether there is somebody to be told what happens to objects (`WEBHOOK_URL`).
+    pub events: bool,
     /// How single rows are read faster than through the pool; `None` behind a pooler.
     pub lanes: Option<LaneSettings>,
 }
@@ -185,6 +187,11 @@ impl Catalog {
 
     pub(crate) fn own_schema(&self) -> OwnSchema {
         self.inner.settings.own_schema
+    }
+
+    /// Whether changes of objects write events.
+    pub(crate) fn tells_events(&self) -> bool {
+        self.inner.settings.events
     }
 
     pub(crate) async fn session(&self) -> Result<Pooled, Error> {

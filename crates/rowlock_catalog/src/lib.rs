@@ -11,6 +11,7 @@ mod catalog;
 pub mod connect;
 pub mod embedded;
 mod error;
+mod events;
 mod lanes;
 mod lists;
 mod multipart;
@@ -35,6 +36,7 @@ pub use bucket_settings::{BucketChanges, BucketDetails, BucketFilter, BucketOrde
 pub use buckets::{BucketRow, CreateBucketOutcome, DeleteBucketOutcome};
 pub use catalog::{Catalog, CatalogSettings, OwnSchema};
 pub use error::Error;
+pub use events::{EventOrigin, EventRow, OldObject};
 pub use lanes::{LaneSettings, OpenLane};
 pub use lists::{ListRequest, Listed, successor};
 pub use multipart::{

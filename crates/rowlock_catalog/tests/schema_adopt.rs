@@ -27,7 +27,7 @@ const USERS_WORK: &str = "
 const DROP_OWN_TABLES: &str = "
     DROP SCHEMA IF EXISTS rowlock CASCADE;
     DROP TABLE IF EXISTS storage.rowlock_outbox, storage.rowlock_pending, storage.rowlock_parts,
-        storage.rowlock_completed, storage.rowlock_bucket_tags, storage.rowlock_resumable,
+        storage.rowlock_completed, storage.rowlock_bucket_tags, storage.rowlock_resumable, storage.rowlock_events,
         storage.rowlock_meta;
 ";
 

@@ -89,7 +89,9 @@ async fn used(client: &Client, own: &str) {
                  VALUES ('c', 'b', 'n', 'e', 'v');
              INSERT INTO {own}.rowlock_resumable (version, bucket_id, name, upload_metadata,
                      user_metadata, expires_at, completed_at)
-                 VALUES (gen_random_uuid(), 'b', 'n', '', 'null', now(), now())"
+                 VALUES (gen_random_uuid(), 'b', 'n', '', 'null', now(), now());
+             INSERT INTO {own}.rowlock_events (id, kind, bucket_id, name, origin, dead_at)
+                 VALUES (gen_random_uuid(), 'ObjectCreated:Put', 'b', 'n', '{{}}', now())"
         ))
         .await
         .unwrap();
@@ -115,7 +117,7 @@ async fn the_pages_sql_leaves_the_references_catalog() {
         // The page writes the schema where most have it.
         let waiting = waiting.replace("rowlock.rowlock_", &format!("{own}.rowlock_"));
         let counted = client.query_one(&waiting, &[]).await.unwrap();
-        for column in ["deletions", "writes", "resumable"] {
+        for column in ["deletions", "writes", "resumable", "events"] {
             assert_eq!(counted.get::<_, i64>(column), 0, "{own}: {column}");
         }
         let named = |found: Vec<tokio_postgres::Row>| -> Vec<String> {
@@ -200,6 +202,16 @@ async fn nobody_leaves_work_behind() {
         let sentence = refused().await;
         assert!(sentence.starts_with("1 resumable uploads are not finished"), "{sentence}");
         client.batch_execute(&format!("DELETE FROM {own}.rowlock_resumable")).await.unwrap();
+        client
+            .batch_execute(&format!(
+                "INSERT INTO {own}.rowlock_events (id, kind, bucket_id, name, origin)
+                     VALUES (gen_random_uuid(), 'ObjectCreated:Put', 'b', 'n', '{{}}')"
+            ))
+            .await
+            .unwrap();
+        let sentence = refused().await;
+        assert!(sentence.starts_with("1 events are not delivered"), "{sentence}");
+        client.batch_execute(&format!("DELETE FROM {own}.rowlock_events")).await.unwrap();
         assert_eq!(own_schema(&client).await.unwrap(), Some(own), "nothing was dropped");
 
         let mut server = database.config(user);

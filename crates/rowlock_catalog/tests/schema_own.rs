@@ -9,9 +9,10 @@ use rowlock_catalog::testing::{TestDatabase, TestServer, World, plain_database, 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "rowlock_bucket_tags",
     "rowlock_completed",
+    "rowlock_events",
     "rowlock_meta",
     "rowlock_outbox",
     "rowlock_parts",
@@ -76,6 +77,9 @@ async fn open_to_the_server(client: &Client, schema: &str) {
              INSERT INTO {schema}.rowlock_pending (blob_key, process) VALUES ('k', gen_random_uuid());
              INSERT INTO {schema}.rowlock_completed (upload_id, bucket_id, name, etag, version)
                  VALUES ('u', 'b', 'n', 'e', 'v');
+             INSERT INTO {schema}.rowlock_events (id, kind, bucket_id, name, origin)
+                 VALUES (gen_random_uuid(), 'ObjectCreated:Put', 'b', 'n', '{{}}');
+             DELETE FROM {schema}.rowlock_events WHERE dead_at IS NULL;
              DELETE FROM {schema}.rowlock_outbox WHERE attempts = 0;
              DELETE FROM {schema}.rowlock_pending;
              DELETE FROM {schema}.rowlock_completed"
@@ -83,7 +87,7 @@ async fn open_to_the_server(client: &Client, schema: &str) {
         .await
         .unwrap();
     let version = format!("SELECT value FROM {schema}.rowlock_meta WHERE key = 'schema_version'");
-    assert_eq!(lines(client, &version).await, ["4"]);
+    assert_eq!(lines(client, &version).await, ["5"]);
     let refused = client
         .batch_execute(&format!(
             "INSERT INTO {schema}.rowlock_outbox (kind, bucket_id, name) VALUES ('other', 'b', 'n')"
@@ -221,6 +225,7 @@ async fn a_user_who_owns_nothing_gets_parts_without_the_reference() {
         .batch_execute(
             "DROP TABLE storage.rowlock_outbox, storage.rowlock_pending, storage.rowlock_parts,
                  storage.rowlock_completed, storage.rowlock_bucket_tags, storage.rowlock_resumable,
+                 storage.rowlock_events,
                  storage.rowlock_meta;
              CREATE ROLE runner LOGIN BYPASSRLS;
              GRANT USAGE ON SCHEMA storage TO runner;
@@ -250,7 +255,7 @@ async fn tables_of_version_1_are_brought_forward() {
         .batch_execute(
             "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO anon, PUBLIC;
              ALTER TABLE rowlock.rowlock_parts DROP COLUMN checksum;
-             DROP TABLE rowlock.rowlock_bucket_tags, rowlock.rowlock_resumable;
+             DROP TABLE rowlock.rowlock_bucket_tags, rowlock.rowlock_resumable, rowlock.rowlock_events;
              UPDATE rowlock.rowlock_meta SET value = '1' WHERE key = 'schema_version';
              INSERT INTO storage.buckets (id, name) VALUES ('b', 'b');
              INSERT INTO storage.s3_multipart_uploads (id, upload_signature, bucket_id, key, version)

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use http::request::Parts;
 use rowlock_types::RequestInfo;
 
+use crate::gateway::RequestId;
+
 /// The raw path and query, and all headers, as the reference has them.
 pub(crate) fn request_info(parts: &Parts) -> RequestInfo {
     let mut headers = serde_json::Map::with_capacity(parts.headers.keys_len());
@@ -17,11 +19,13 @@ pub(crate) fn request_info(parts: &Parts) -> RequestInfo {
             .collect();
         headers.insert(name.as_str().to_owned(), values.join(", ").into());
     }
+    let id = parts.extensions.get::<RequestId>();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     RequestInfo {
         method: Arc::from(parts.method.as_str()),
         path: Arc::from(path),
         headers: Arc::from(serde_json::Value::Object(headers).to_string()),
+        id: Arc::from(id.map_or("", RequestId::as_str)),
     }
 }
 

@@ -93,7 +93,9 @@ impl Storage {
             whole,
         };
         let mut patience = Duration::ZERO;
-        let error = match self.catalog.commit_upload(&ctx.scope(), &request).await {
+        let outcome = self.catalog.commit_upload(&ctx.scope(), &request).await;
+        self.ring();
+        let error = match outcome {
             Ok(CommitOutcome::Committed(id)) => return Ok(CommittedBlob::Id(id)),
             Ok(CommitOutcome::Row(row)) => return Ok(CommittedBlob::Row(row)),
             Ok(CommitOutcome::ConditionFailed) => Error::PreconditionFailed,

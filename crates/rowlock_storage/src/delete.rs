@@ -69,6 +69,7 @@ impl Storage {
     ) -> Result<DeletedRows, Error> {
         let grace = self.settings.blob_grace;
         let rows = self.catalog.delete_objects(&ctx.scope(), bucket.as_str(), names, grace).await?;
+        self.ring();
         if rows.bucket_exists { Ok(rows) } else { Err(Error::NoSuchBucket) }
     }
 }

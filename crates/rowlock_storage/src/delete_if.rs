@@ -60,7 +60,9 @@ impl Storage {
         detached(async move {
             let (scope, bucket) = (ctx.scope(), bucket.as_str());
             let tags = tags.as_deref();
-            Ok(this.catalog.delete_object_if(&scope, bucket, &name, tags, grace).await?)
+            let outcome = this.catalog.delete_object_if(&scope, bucket, &name, tags, grace).await?;
+            this.ring();
+            Ok(outcome)
         })
         .await
     }

@@ -4,7 +4,7 @@
 use crate::task::detached;
 use crate::{Context, Error, Storage};
 use rowlock_catalog::{EmptyJob, OutboxRow, SqlState};
-use rowlock_types::{BucketName, Operation, RequestInfo};
+use rowlock_types::{BucketName, Operation};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ impl Storage {
             let owner = if ctx.caller.is_service { None } else { subject };
             self.catalog.end_uploads_until(bucket.as_str(), until, owner).await?;
         }
-        let mut job = EmptyJob::new(&ctx.caller, until, String::new());
+        let mut job = EmptyJob::new(&scope, until, String::new());
         for _ in 0..FIRST_STEPS {
             if !self.empty_step(ctx, bucket.as_str(), &mut job).await? {
                 self.wake.notify_one();
@@ -69,6 +69,7 @@ impl Storage {
         let grace = self.settings.blob_grace;
         let (until, after) = (job.until, job.after.as_str());
         let step = self.catalog.empty_step(&ctx.scope(), bucket, until, after, STEP, grace).await?;
+        self.ring();
         match step.last {
             Some(last) if step.seen as i64 >= STEP => {
                 job.after = last;
@@ -83,7 +84,7 @@ impl Storage {
         let mut job = job.clone();
         let ctx = Context {
             caller: Arc::new(job.caller()),
-            request: Arc::new(RequestInfo::default()),
+            request: Arc::new(job.origin.request()),
             operation: Operation::BucketEmpty,
         };
         let began = Instant::now();

@@ -14,6 +14,7 @@ mod delete;
 mod delete_if;
 mod empty;
 mod error;
+mod events;
 mod fit;
 mod ledger;
 mod limit;
@@ -48,6 +49,7 @@ pub use copy_row::CopySource;
 pub use delete::DeleteOutcome;
 pub use delete_if::DeleteCondition;
 pub use error::{BodyError, Error};
+pub use events::{EventSettings, EventSink};
 pub use fit::Fit;
 pub use limit::{LimitOf, SizeLimit};
 pub use list::{ListEntry, ListPage, ListQuery};
@@ -87,6 +89,7 @@ pub struct Storage {
     discards: Arc<worker::Discards>,
     resumables: Arc<resumable::Registry>,
     process: uuid::Uuid,
+    events: Option<Arc<events::Events>>,
 }
 
 impl Storage {
@@ -100,6 +103,7 @@ impl Storage {
             discards: Arc::default(),
             resumables: Arc::default(),
             process: uuid::Uuid::new_v4(),
+            events: None,
         }
     }
 

@@ -116,6 +116,7 @@ impl Storage {
             .catalog
             .commit_move(&ctx.scope(), &of(request, &version), source, pending, &at, grace)
             .await;
+        self.ring();
         let (answer, patience) = match moved {
             Ok(MoveOutcome::Moved) => return Ok(true),
             Ok(MoveOutcome::Changed) => (Ok(false), Duration::ZERO),

@@ -18,6 +18,7 @@ impl Storage {
         let grace = self.settings.blob_grace;
         let removed =
             self.catalog.remove_objects(&ctx.scope(), bucket.as_str(), &[name], grace).await?;
+        self.ring();
         if !removed.rows.is_empty() {
             Ok(())
         } else if removed.existing.is_empty() {
@@ -41,6 +42,7 @@ impl Storage {
         let grace = self.settings.blob_grace;
         let removed =
             self.catalog.remove_objects(&ctx.scope(), bucket.as_str(), names, grace).await?;
+        self.ring();
         let places: HashMap<&str, usize> =
             names.iter().enumerate().rev().map(|(place, name)| (*name, place)).collect();
         let mut rows = removed.rows;

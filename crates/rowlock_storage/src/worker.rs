@@ -76,10 +76,12 @@ impl Storage {
             shutdown.await;
             stopping.store(true, Ordering::Relaxed);
             self.wake.notify_one();
+            self.ring();
             tokio::time::sleep(LAST_WORK).await;
         };
+        let work = futures_util::future::join(self.work(&stopping), self.deliver_events(&stopping));
         tokio::select! {
-            () = self.work(&stopping) => {}
+            _ = work => {}
             () = self.keep_expiring() => {}
             () = told => tracing::warn!("some deletions are left to the next server"),
         }
@@ -138,6 +140,7 @@ impl Storage {
         if let Err(error) = self.catalog.forget_completed().await {
             tracing::warn!(%error, "old Completes could not be forgotten");
         }
+        self.forget_dead_events().await;
     }
 
     /// Aborts multipart uploads past their expiry; their parts go through the outbox.

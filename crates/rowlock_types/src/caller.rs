@@ -55,4 +55,6 @@ pub struct RequestInfo {
     pub path: Arc<str>,
     /// All request headers as a JSON object with lower-case names.
     pub headers: Arc<str>,
+    /// What the request is called in logs; policies do not see it.
+    pub id: Arc<str>,
 }

@@ -1,4 +1,5 @@
 use super::full::FullRow;
+use super::notes::Notes;
 use super::opening::{Check, Opening, WRITTEN, divides, is_taken_over, wrote_nothing};
 use super::permit::{PROBE, owner_uuid};
 use super::write::{INSERT, INSERT_ROW, UPSERT, UPSERT_EXPECTED, UPSERT_EXPECTED_ROW, UPSERT_ROW};
@@ -245,6 +246,7 @@ impl Catalog {
     ) -> Result<CommitOutcome, Error> {
         let service = self.as_service(scope);
         let opening = Opening::new(self, request);
+        let notes = Notes::new(self, scope, request);
         let values = Values::new(scope, &service.caller.role, request, request.expected);
         let params = values.params(false);
         let types: Vec<Type> = params.iter().map(|p| p.1.clone()).collect();
@@ -255,18 +257,20 @@ impl Catalog {
         let lock = opening.ready(&session).await?;
         let sql = if request.whole { INSERT_ROW } else { INSERT };
         let insert = session.ready(sql, &service.caller.role, &types).await?;
-        let check = Check::ready(&session, &service.caller.role, request).await?;
+        let told = notes.ready_to_tell(&session).await?;
+        let check = Check::ready(&session, &service.caller.role, request, notes.tell()).await?;
         let scope_values = scope_params.params();
         let lock_params = opening.params();
-        let (begin, locked, scoped, written, checked, commit) = futures_util::join!(
+        let (begin, locked, told, scoped, written, checked, commit) = futures_util::join!(
             session.simple("BEGIN"),
             session.send(&lock, &lock_params),
+            notes.send(&session, told.as_ref()),
             session.send(&scoped, &scope_values),
             session.send(&insert, &params),
             check.send(&session),
             session.simple("COMMIT"),
         );
-        let written: Result<Vec<Row>, Error> = begin.and(locked).and(scoped).and(written);
+        let written: Result<Vec<Row>, Error> = begin.and(locked).and(told).and(scoped).and(written);
         if wrote_nothing(&written, &checked) {
             // A trigger let no row through.
             return Err(Error::ScopeLost);
@@ -292,22 +296,19 @@ impl Catalog {
     ) -> Result<Option<CommitOutcome>, Error> {
         let service = self.as_service(scope);
         let opening = Opening::new(self, request);
-        let grace = request.grace.as_secs_f64();
-        let outbox_params: [Param<'_>; 3] =
-            [(&request.bucket, Type::TEXT), (&request.name, Type::TEXT), (&grace, Type::FLOAT8)];
+        let notes = Notes::new(self, scope, request);
+        let note_params = notes.params();
         let values = Values::new(scope, &service.caller.role, request, request.expected);
         // Policies don't bind the service role: whatever lies there now, it may replace it.
         let expecting = !scope.caller.is_service;
         let params = values.params(expecting);
         let types: Vec<Type> = params.iter().map(|p| p.1.clone()).collect();
-        let owner = Role::new("");
 
         let session = self.session().await?;
         let scope_params = self.scope_params(&service);
         let scoped = self.scope_ready(&session, &scope_params).await?;
         let lock = opening.ready(&session).await?;
-        let outbox_types = [Type::TEXT, Type::TEXT, Type::FLOAT8];
-        let outbox = session.ready(self.outbox_insert(), &owner, &outbox_types).await?;
+        let noted = notes.ready(&session).await?;
         let sql = match (expecting, request.whole) {
             (true, false) => UPSERT_EXPECTED,
             (false, false) => UPSERT,
@@ -316,13 +317,13 @@ impl Catalog {
         };
         let upsert = session.ready(sql, &service.caller.role, &types).await?;
         // A note that this trip ended would be missing to the next one.
-        let check = Check::ready(&session, &service.caller.role, request).await?;
+        let check = Check::ready(&session, &service.caller.role, request, notes.tell()).await?;
         let scope_values = scope_params.params();
         let lock_params = opening.params();
         let (begin, locked, queued, scoped, written, checked, commit) = futures_util::join!(
             session.simple("BEGIN"),
             session.send(&lock, &lock_params),
-            session.send(&outbox, &outbox_params),
+            session.send(&noted, &note_params),
             session.send(&scoped, &scope_values),
             session.send(&upsert, &params),
             check.send(&session),
@@ -355,11 +356,9 @@ impl Catalog {
         let service = self.as_service(scope);
         let owner = Role::new("");
         let address: [Param<'_>; 2] = [(&request.bucket, Type::TEXT), (&request.name, Type::TEXT)];
-        let grace = request.grace.as_secs_f64();
         let opening = Opening::new(self, request);
-
-        let mut with_grace = address.to_vec();
-        with_grace.push((&grace, Type::FLOAT8));
+        let notes = Notes::new(self, scope, request);
+        let note_params = notes.params();
         let opening_params = opening.params();
         let ending_values = request.completes.as_ref().map(|u| EndingValues::new(u, request));
         let ending = request.completes.as_ref().zip(ending_values.as_ref());
@@ -367,7 +366,7 @@ impl Catalog {
         // What is decided on is asked in one trip, and taken back where the answers do not fit.
         let mut steps = vec![Step::Query(&owner, opening.sql, &opening_params)];
         steps.extend(ending.iter().flat_map(Ending::steps));
-        steps.push(Step::Query(&owner, self.outbox_insert(), &with_grace));
+        steps.push(Step::Query(&owner, notes.sql, &note_params));
         steps.push(Step::Query(&owner, EXISTING, &address));
         let (tx, answers) = Transaction::begin_with(self, &steps).await?;
         if ending.is_some() {

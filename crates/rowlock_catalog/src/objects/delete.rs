@@ -1,4 +1,5 @@
-use crate::catalog::{Catalog, own_sql};
+use super::going::Going;
+use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::scope::Scope;
 use crate::session::Param;
@@ -52,20 +53,6 @@ impl Catalog {
         self.retrying(|| self.delete_in_one_trip(scope, bucket, names, grace)).await
     }
 
-    /// Writes down the blobs of rows and locks the rows, in name order, so that two overlapping
-    /// deletes can't deadlock.
-    pub(super) fn outbox_of_names(&self) -> &'static str {
-        own_sql!(
-            self.own_schema(),
-            "INSERT INTO ",
-            "outbox (kind, bucket_id, name, version, due_at) \
-             SELECT 'delete_blob', bucket_id, name, version, now() + make_interval(secs => $3) \
-             FROM (SELECT bucket_id, name, version FROM storage.objects \
-                   WHERE bucket_id = $1 AND name = ANY($2) ORDER BY name COLLATE \"C\" FOR UPDATE) gone \
-             RETURNING name",
-        )
-    }
-
     async fn delete_in_one_trip(
         &self,
         scope: &Scope<'_>,
@@ -74,30 +61,30 @@ impl Catalog {
         grace: Duration,
     ) -> Result<DeletedRows, Error> {
         let owner = Role::new("");
-        let grace = grace.as_secs_f64();
         let role = scope.caller.role.as_str();
-        let outbox_params: [Param<'_>; 3] =
-            [(&bucket, Type::TEXT), (&names, Type::TEXT_ARRAY), (&grace, Type::FLOAT8)];
+        let going = Going::new(self, scope, bucket, names, grace, None);
+        let going_params = going.params();
         let delete_params: [Param<'_>; 3] =
             [(&bucket, Type::TEXT), (&names, Type::TEXT_ARRAY), (&role, Type::TEXT)];
-        let types = [Type::TEXT, Type::TEXT_ARRAY, Type::FLOAT8];
 
         let session = self.session().await?;
         let scope_params = self.scope_params(scope);
         let scoped = self.scope_ready(&session, &scope_params).await?;
         let look = session.ready(BUCKET, &owner, &[Type::TEXT]).await?;
-        let outbox = session.ready(self.outbox_of_names(), &owner, &types).await?;
+        let noted = going.ready(&session).await?;
         let types = [Type::TEXT, Type::TEXT_ARRAY, Type::TEXT];
         let delete = session.ready(DELETE, &scope.caller.role, &types).await?;
         let left = session.ready(LEFT, &scope.caller.role, &types).await?;
+        let kept = going.kept(self, &session, &scope_params).await?;
         let scope_values = scope_params.params();
-        let (begin, bucket_rows, queued, scoped, deleted, left, commit) = futures_util::join!(
+        let (begin, bucket_rows, queued, scoped, deleted, left, kept, commit) = futures_util::join!(
             session.simple("BEGIN"),
-            session.send(&look, &outbox_params[..1]),
-            session.send(&outbox, &outbox_params),
+            session.send(&look, &going_params[..1]),
+            session.send(&noted, &going_params),
             session.send(&scoped, &scope_values),
             session.send(&delete, &delete_params),
             session.send(&left, &delete_params),
+            kept.send(&session),
             session.simple("COMMIT"),
         );
         begin?;
@@ -105,6 +92,7 @@ impl Catalog {
         let queued = queued?;
         scoped?;
         let (deleted, left) = (deleted?, left?);
+        kept?;
         commit?;
         let names = |rows: Vec<tokio_postgres::Row>| {
             rows.iter().map(|row| row.try_get(0)).collect::<Result<HashSet<String>, _>>()

@@ -1,3 +1,4 @@
+use super::going::Going;
 use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::scope::Scope;
@@ -38,7 +39,7 @@ impl Catalog {
         self.retrying(|| self.delete_if_in_steps(scope, bucket, name, tags, grace)).await
     }
 
-    /// The outbox statement locks the row, so that what is compared is what is deleted.
+    /// The row is locked when it is written down, so that what is compared is what is deleted.
     async fn delete_if_in_steps(
         &self,
         scope: &Scope<'_>,
@@ -57,13 +58,13 @@ impl Catalog {
               AND xmax = pg_current_xact_id()::xid
             RETURNING name";
         let (owner, role) = (Role::new(""), &scope.caller.role);
-        let (grace, role_name) = (grace.as_secs_f64(), role.as_str());
-        let queued: [Param<'_>; 3] =
-            [(&bucket, Type::TEXT), (&name, Type::TEXT), (&grace, Type::FLOAT8)];
+        let role_name = role.as_str();
+        let names = [name];
+        let going = Going::new(self, scope, bucket, &names, grace, None);
         let address: [Param<'_>; 3] =
             [(&bucket, Type::TEXT), (&name, Type::TEXT), (&role_name, Type::TEXT)];
         let tx = Transaction::begin(self).await?;
-        tx.query(&owner, self.outbox_insert(), &queued).await?;
+        tx.query(&owner, going.sql, &going.params()).await?;
         tx.scope(scope).await?;
         let seen = tx.query(role, SEEN, &address).await?;
         let outcome = match seen.first() {

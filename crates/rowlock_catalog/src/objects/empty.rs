@@ -1,8 +1,10 @@
 //! Emptying a bucket: what the caller may delete of what was there when it was asked, in steps
 //! that can be taken up again.
 
+use super::going::Going;
 use crate::catalog::{Catalog, own_sql};
 use crate::error::Error;
+use crate::events::EventOrigin;
 use crate::scope::Scope;
 use crate::session::Param;
 use rowlock_types::{Caller, Role};
@@ -26,6 +28,9 @@ pub struct EmptyJob {
     pub until: i64,
     /// The last name that was looked at.
     pub after: String,
+    /// The request that asked for it, for events.
+    #[serde(default)]
+    pub origin: EventOrigin,
 }
 
 /// What one step of an emptying did.
@@ -38,9 +43,11 @@ pub struct EmptyStep {
 }
 
 impl EmptyJob {
-    /// A job for a caller.
-    pub fn new(caller: &Caller, until: i64, after: String) -> Self {
+    /// A job for a scope's caller.
+    pub fn new(scope: &Scope<'_>, until: i64, after: String) -> Self {
+        let caller = scope.caller;
         Self {
+            origin: EventOrigin::of(scope),
             role: caller.role.as_str().to_owned(),
             subject: caller.subject.as_deref().map(str::to_owned),
             claims: caller.claims.as_ref().to_owned(),
@@ -125,26 +132,9 @@ impl Catalog {
         until: OffsetDateTime,
         grace: Duration,
     ) -> Result<(), Error> {
-        // What was overwritten since the look is not locked here, and so not deleted below.
-        let outbox_sql = own_sql!(
-            self.own_schema(),
-            "INSERT INTO ",
-            "outbox (kind, bucket_id, name, version, due_at) \
-             SELECT 'delete_blob', bucket_id, name, version, now() + make_interval(secs => $3) \
-             FROM (SELECT bucket_id, name, version FROM storage.objects \
-                   WHERE bucket_id = $1 AND name = ANY($2) \
-                     AND coalesce(greatest(created_at, updated_at), '-infinity') <= $4 \
-                   ORDER BY name COLLATE \"C\" FOR UPDATE) gone",
-        );
-        let owner = Role::new("");
-        let grace = grace.as_secs_f64();
         let role = scope.caller.role.as_str();
-        let outbox_params: [Param<'_>; 4] = [
-            (&bucket, Type::TEXT),
-            (&names, Type::TEXT_ARRAY),
-            (&grace, Type::FLOAT8),
-            (&until, Type::TIMESTAMPTZ),
-        ];
+        let going = Going::new(self, scope, bucket, names, grace, Some(until));
+        let going_params = going.params();
         let delete_params: [Param<'_>; 3] =
             [(&bucket, Type::TEXT), (&names, Type::TEXT_ARRAY), (&role, Type::TEXT)];
         let types = |params: &[Param<'_>]| params.iter().map(|p| p.1.clone()).collect::<Vec<_>>();
@@ -152,22 +142,25 @@ impl Catalog {
         let session = self.session().await?;
         let scope_params = self.scope_params(scope);
         let scoped = self.scope_ready(&session, &scope_params).await?;
-        let outbox = session.ready(outbox_sql, &owner, &types(&outbox_params)).await?;
+        let noted = going.ready(&session).await?;
         let delete = session
             .ready(super::delete::DELETE, &scope.caller.role, &types(&delete_params))
             .await?;
+        let kept = going.kept(self, &session, &scope_params).await?;
         let scope_values = scope_params.params();
-        let (begin, queued, scoped, deleted, commit) = futures_util::join!(
+        let (begin, queued, scoped, deleted, kept, commit) = futures_util::join!(
             session.simple("BEGIN"),
-            session.send(&outbox, &outbox_params),
+            session.send(&noted, &going_params),
             session.send(&scoped, &scope_values),
             session.send(&delete, &delete_params),
+            kept.send(&session),
             session.simple("COMMIT"),
         );
         begin?;
         queued?;
         scoped?;
         deleted?;
+        kept?;
         commit
     }
 

@@ -78,7 +78,8 @@ pub(super) const WRITTEN: &str = "\
     SELECT 1 / (SELECT count(*) FROM storage.objects
                 WHERE bucket_id = $1 AND name = $2 AND version = $3)";
 
-/// [`WRITTEN`], sent along with what has a note, which must not end without the row.
+/// [`WRITTEN`], sent along with what has a note, which must not end without the row, and with what
+/// tells of the row.
 pub(super) struct Check<'a> {
     ready: Option<Ready>,
     params: [Param<'a>; 3],
@@ -89,13 +90,14 @@ impl<'a> Check<'a> {
         session: &Session,
         role: &Role,
         request: &'a CommitRequest<'_>,
+        tells: bool,
     ) -> Result<Self, Error> {
         let params: [Param<'a>; 3] = [
             (&request.bucket, Type::TEXT),
             (&request.name, Type::TEXT),
             (&request.version, Type::TEXT),
         ];
-        let ready = if request.is_noted() {
+        let ready = if request.is_noted() || tells {
             let texts = [Type::TEXT, Type::TEXT, Type::TEXT];
             Some(session.ready(WRITTEN, role, &texts).await?)
         } else {

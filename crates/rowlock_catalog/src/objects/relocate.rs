@@ -1,6 +1,7 @@
 //! Moves: a row gets another name, and its blob another place.
 
 use super::find::ObjectRow;
+use super::moved::Moved;
 use super::opening::{WRITTEN, divides};
 use super::{object_lock_key, owner_uuid};
 use crate::catalog::{Catalog, own_sql};
@@ -258,6 +259,7 @@ impl Catalog {
             (&state, Type::TEXT),
         ];
         let types: Vec<Type> = params.iter().map(|p| p.1.clone()).collect();
+        let events = Moved::new(self, scope, request, last_modified);
         let nobody = Role::new("");
         let session = self.session().await?;
         let scope_params = self.scope_params(&service);
@@ -266,15 +268,17 @@ impl Catalog {
         let lock = session.ready(opening, &nobody, &lock_types).await?;
         let queue_types = [Type::TEXT, Type::TEXT, Type::FLOAT8];
         let queue = session.ready(self.outbox_insert(), &nobody, &queue_types).await?;
+        let told = events.ready(&session).await?;
         let change = session.ready(MOVE, &service.caller.role, &types).await?;
         let texts = [Type::TEXT, Type::TEXT, Type::TEXT];
         let check = session.ready(WRITTEN, &service.caller.role, &texts).await?;
         let check_params = [params[2].clone(), params[3].clone(), params[4].clone()];
         let scope_values = scope_params.params();
-        let (begin, locked, queued, scoped, moved, checked, commit) = futures_util::join!(
+        let (begin, locked, queued, told, scoped, moved, checked, commit) = futures_util::join!(
             session.simple("BEGIN"),
             session.send(&lock, &lock_params),
             session.send(&queue, &queue_params),
+            events.send(&session, told.as_ref()),
             session.send(&scoped, &scope_values),
             session.send(&change, &params),
             session.send(&check, &check_params),
@@ -283,7 +287,7 @@ impl Catalog {
         if pending.is_some() && locked.as_ref().is_err_and(divides) {
             return Ok(MoveOutcome::TakenOver);
         }
-        let moved = begin.and(locked).and(queued).and(scoped).and(moved);
+        let moved = begin.and(locked).and(queued).and(told).and(scoped).and(moved);
         if moved.as_ref().is_ok_and(Vec::is_empty) && checked.as_ref().is_err_and(divides) {
             return Ok(MoveOutcome::Changed);
         }

@@ -1,9 +1,9 @@
 use super::full::{FullRow, full_columns};
+use super::going::Going;
 use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::scope::Scope;
 use crate::session::Param;
-use rowlock_types::Role;
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio_postgres::types::Type;
@@ -51,31 +51,32 @@ impl Catalog {
         names: &[&str],
         grace: Duration,
     ) -> Result<RemovedRows, Error> {
-        let grace = grace.as_secs_f64();
         let role = scope.caller.role.as_str();
-        let queue_params: [Param<'_>; 3] =
-            [(&bucket, Type::TEXT), (&names, Type::TEXT_ARRAY), (&grace, Type::FLOAT8)];
+        let going = Going::new(self, scope, bucket, names, grace, None);
+        let going_params = going.params();
         let delete_params: [Param<'_>; 3] =
             [(&bucket, Type::TEXT), (&names, Type::TEXT_ARRAY), (&role, Type::TEXT)];
         let session = self.session().await?;
         let scope_params = self.scope_params(scope);
         let scoped = self.scope_ready(&session, &scope_params).await?;
-        let types = [Type::TEXT, Type::TEXT_ARRAY, Type::FLOAT8];
-        let queue = session.ready(self.outbox_of_names(), &Role::new(""), &types).await?;
+        let noted = going.ready(&session).await?;
         let types = [Type::TEXT, Type::TEXT_ARRAY, Type::TEXT];
         let delete = session.ready(DELETE, &scope.caller.role, &types).await?;
+        let kept = going.kept(self, &session, &scope_params).await?;
         let scope_values = scope_params.params();
-        let (begin, existing, scoped, deleted, commit) = futures_util::join!(
+        let (begin, existing, scoped, deleted, kept, commit) = futures_util::join!(
             session.simple("BEGIN"),
-            session.send(&queue, &queue_params),
+            session.send(&noted, &going_params),
             session.send(&scoped, &scope_values),
             session.send(&delete, &delete_params),
+            kept.send(&session),
             session.simple("COMMIT"),
         );
         begin?;
         let existing = existing?;
         scoped?;
         let deleted = deleted?;
+        kept?;
         commit?;
         Ok(RemovedRows {
             existing: existing.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?,

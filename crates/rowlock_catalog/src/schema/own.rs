@@ -7,15 +7,16 @@ use super::Error;
 /// Version 1 of the tables.
 const TABLES: &str = include_str!("sql/own_tables.sql");
 /// The steps to each next version, with the version that they start from.
-const UPGRADES: [(&str, &str); 3] = [
+const UPGRADES: [(&str, &str); 4] = [
     ("1", include_str!("sql/own_upgrade_2.sql")),
     ("2", include_str!("sql/own_upgrade_3.sql")),
     ("3", include_str!("sql/own_upgrade_4.sql")),
+    ("4", include_str!("sql/own_upgrade_5.sql")),
 ];
 /// Closes what is new to everyone else.
 const RIGHTS: &str = include_str!("sql/own_rights.sql");
 /// What the code of this release expects.
-const VERSION: &str = "4";
+const VERSION: &str = "5";
 
 /// Finds our tables, or makes them: in schema `rowlock`, or in `storage` where the database user may
 /// not create schemas. Tables stay where a former start has put them. Returns the schema's name.

@@ -3,6 +3,8 @@
 
 mod create;
 mod empty;
+mod events;
+mod events_delivery;
 mod faults;
 mod lanes;
 mod ledger;

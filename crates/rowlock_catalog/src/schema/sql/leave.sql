@@ -23,6 +23,12 @@ begin
       raise exception '% resumable uploads are not finished: start Rowlock again until they are, or have expired', waiting;
     end if;
   end if;
+  if to_regclass(format('%I.rowlock_events', own)) is not null then
+    execute format('select count(*) from %1$I.rowlock_events where dead_at is null', own) into waiting;
+    if waiting > 0 then
+      raise exception '% events are not delivered: start Rowlock again until they are, or delete them from rowlock_events', waiting;
+    end if;
+  end if;
   if own = 'rowlock' then
     drop schema rowlock cascade;
   else

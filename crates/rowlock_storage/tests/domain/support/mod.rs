@@ -56,6 +56,8 @@ pub(crate) struct Plan {
     pub(crate) statement_timeout: Duration,
     pub(crate) server: Option<&'static TestServer>,
     pub(crate) resumable_expiry: Duration,
+    /// Changes of objects write events.
+    pub(crate) events: bool,
 }
 
 impl Default for Plan {
@@ -74,6 +76,7 @@ impl Default for Plan {
             statement_timeout: Duration::from_secs(30),
             server: None,
             resumable_expiry: Duration::from_secs(3600),
+            events: false,
         }
     }
 }
@@ -143,6 +146,7 @@ impl Rig {
                 is_service: true,
             }),
             own_schema: own,
+            events: plan.events,
             lanes: (plan.lanes > 0).then(|| lanes(&url, plan.lanes)),
         })
         .unwrap();
@@ -386,6 +390,7 @@ pub(crate) fn context(caller: Caller) -> Context {
             method: "PUT".into(),
             path: "/s3/test".into(),
             headers: r#"{"x-test":"1"}"#.into(),
+            id: "request-1".into(),
         }),
         operation: Operation::S3Upload,
     }
