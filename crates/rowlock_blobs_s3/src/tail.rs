@@ -6,6 +6,7 @@
 use crate::budget::Wait;
 use crate::growing::Noted;
 use crate::piece::Buffered;
+use crate::retry::pause;
 use crate::store::Inner;
 use crate::{delete, list, read, writer};
 use bytes::Bytes;
@@ -15,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 const DOING: &str = "reading back what grew of a blob";
+/// How often one is read at most whose bytes are not those that were kept.
+const ATTEMPTS: u32 = 4;
 
 /// One that is there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,6 +28,9 @@ pub(crate) struct Tail {
     pub(crate) size: u64,
     /// Its entity tag without quotes.
     pub(crate) etag: String,
+    /// Its CRC32 in Base64, but for those that were kept before there was one with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) crc32: Option<String>,
 }
 
 fn key(store: &Inner, version: Version, name: &str) -> String {
@@ -35,15 +41,16 @@ fn key(store: &Inner, version: Version, name: &str) -> String {
 pub(crate) async fn put(store: &Inner, version: Version, held: &Buffered) -> Result<Tail, Error> {
     let name = format!("{:016x}", rand::random::<u64>());
     let key = key(store, version, &name);
+    let crc32 = held.sums(true).await?.crc32;
     let etag = writer::put(store, &key, &BlobAttributes::default(), held).await?;
-    Ok(Tail { name, size: held.len(), etag })
+    Ok(Tail { name, size: held.len(), etag, crc32 })
 }
 
 /// Reads tails, for which room is made beside what is held.
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::WrongLength`], [`Error::Busy`] where there is no memory for them,
-/// or the service's failure.
+/// [`Error::Unavailable`] where they are not what was kept, or the service's failure.
 pub(crate) async fn read(
     store: &Arc<Inner>,
     version: Version,
@@ -58,10 +65,31 @@ pub(crate) async fn read(
     }
     let mut chunks = Vec::new();
     for tail in tails {
-        let key = key(store, version, &tail.name);
-        read::whole(store, key, tail.size, &tail.etag, |chunk| chunks.push(chunk)).await?;
+        chunks.append(&mut read_one(store, version, tail).await?);
     }
     Ok(chunks)
+}
+
+/// Reads one, again where it is another than was kept: its bytes go on under a digest that is made
+/// of them anew, so that nothing finds out later.
+async fn read_one(store: &Arc<Inner>, version: Version, tail: &Tail) -> Result<Vec<Bytes>, Error> {
+    let mut attempt = 0;
+    loop {
+        let (mut chunks, mut piece) = (Vec::new(), Buffered::default());
+        let key = key(store, version, &tail.name);
+        read::whole(store, key, tail.size, &tail.etag, |chunk| chunks.push(chunk)).await?;
+        piece.prepend(chunks.clone());
+        if tail.crc32.is_none() || piece.sums(true).await?.crc32 == tail.crc32 {
+            return Ok(chunks);
+        }
+        attempt += 1;
+        tracing::warn!(attempt, "the store gave other bytes than it was given of a growing blob");
+        if attempt == ATTEMPTS {
+            let why = "other bytes than were kept".to_owned();
+            return Err(Error::Unavailable { doing: DOING, why });
+        }
+        tokio::time::sleep(pause(attempt, false)).await;
+    }
 }
 
 /// Removes some, as far as they are there.

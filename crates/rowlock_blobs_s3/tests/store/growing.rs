@@ -82,6 +82,57 @@ async fn leftovers(store: &S3Store) -> Vec<String> {
     left.collect().await
 }
 
+/// What a network, or the service's disk, makes of bytes that are read back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_read_back_other_than_it_was_kept_is_read_again_and_never_written_on() {
+    let bench = bench(|it| it).await;
+    let bytes = suite::pattern(PART + 200_000);
+    // Two tails that become a part, one that goes into the last part.
+    let ends = [1000, 90_000, PART + 1000, bytes.len()];
+    let blob = suite::blob(BUCKET, "flipped");
+    bench.proxy.next([]);
+    upload(&bench.store, &blob, &bytes, &ends).await.unwrap();
+    let seen = bench.proxy.seen();
+    holds(&bench, &blob, &bytes, "no fault").await;
+    let read_back: Vec<_> =
+        (0..seen.len()).filter(|at| seen[*at].ends_with("x-id=GetObject")).collect();
+    assert!(read_back.len() >= 3, "{seen:?}");
+    for at in read_back {
+        let script = |times| {
+            let before = std::iter::repeat_n(Fault::None, at);
+            bench.proxy.next(before.chain(std::iter::repeat_n(Fault::Flip(500), times)));
+        };
+        script(3);
+        in_time(upload(&bench.store, &blob, &bytes, &ends)).await.unwrap();
+        assert!(bench.proxy.is_through());
+        holds(&bench, &blob, &bytes, &format!("at {at} of {seen:?}")).await;
+        script(100);
+        let failed = in_time(upload(&bench.store, &blob, &bytes, &ends)).await;
+        assert!(matches!(failed, Err(Error::Unavailable { .. })), "{failed:?} at {at} of {seen:?}");
+        bench.proxy.next([]);
+        bench.store.remove_growing(&blob, None).await.unwrap();
+    }
+}
+
+/// Of what was kept before there was a CRC32 with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn tails_without_a_checksum_are_read_back_as_they_are() {
+    let bench = bench(|it| it).await;
+    let bytes = suite::pattern(90_000);
+    let blob = suite::blob(BUCKET, "unsummed");
+    bench.proxy.next([]);
+    let length = Some(bytes.len() as u64);
+    let growth = bench.store.create_growing(&blob, &suite::attributes(), length).await.unwrap();
+    let first = bytes.slice(..50_000);
+    let mut growth = append(&bench.store, &blob, &growth, &first, false).await.unwrap();
+    let tail = growth.inner["tails"][0].as_object_mut().unwrap();
+    assert!(tail.remove("crc32").is_some_and(|sum| sum.is_string()), "{tail:?}");
+    let rest = bytes.slice(50_000..);
+    let growth = append(&bench.store, &blob, &growth, &rest, true).await.unwrap();
+    finish(&bench.store, &blob, &growth, &bytes).await.unwrap();
+    holds(&bench, &blob, &bytes, "no checksum").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_request_may_fail_once() {
     let bench = bench(|it| it).await;
