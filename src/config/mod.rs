@@ -12,6 +12,7 @@ pub(crate) mod duration;
 pub(crate) mod embedded;
 mod error;
 pub(crate) mod gateway;
+mod images;
 mod later;
 mod logging;
 pub(crate) mod registry;
@@ -34,6 +35,7 @@ pub(crate) use bind::BindSettings;
 pub(crate) use database::DatabaseSettings;
 pub(crate) use error::ConfigError;
 pub(crate) use gateway::GatewaySettings;
+pub(crate) use images::ImageSettings;
 pub(crate) use logging::LoggingSettings;
 pub(crate) use resumable::ResumableSettings;
 pub(crate) use s3_protocol::{
@@ -69,6 +71,7 @@ pub(crate) struct Config {
     pub(crate) objects: ObjectSettings,
     pub(crate) uploads: UploadSettings,
     pub(crate) resumable: ResumableSettings,
+    pub(crate) images: ImageSettings,
     pub(crate) auth: AuthSettings,
     pub(crate) s3: S3ProtocolSettings,
     pub(crate) gateway: GatewaySettings,
@@ -94,6 +97,7 @@ impl Config {
             bind: BindSettings::from_source(source, mode),
             uploads: UploadSettings::from_source(source)?,
             resumable: ResumableSettings::from_source(source)?,
+            images: ImageSettings::from_source(source, mode)?,
             auth: auth::from_source(source, &database, &objects)?,
             s3: S3ProtocolSettings::from_source(source)?,
             gateway: GatewaySettings::from_source(source)?,
@@ -103,7 +107,6 @@ impl Config {
             objects,
             alarms: Vec::new(),
         };
-        later::warn_of_promises(source);
         registry::warn_of_typos(source);
         config.alarms = source.take_alarms();
         Ok(config)

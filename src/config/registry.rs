@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::source::Source;
 use super::variable::Variable;
 use super::{
-    auth, backend, bind, database, embedded, gateway, later, logging, resumable, s3_backend,
-    s3_protocol, uploads, webhooks,
+    auth, backend, bind, database, embedded, gateway, images, later, logging, resumable,
+    s3_backend, s3_protocol, uploads, webhooks,
 };
 
 /// The variables that have an effect, by concern, in the README's order.
@@ -18,6 +18,7 @@ pub(crate) const CONCERNS: &[(&str, &[&Variable])] = &[
     ("The S3 service behind (`STORAGE_BACKEND=s3`)", s3_backend::VARIABLES),
     ("Uploads", uploads::VARIABLES),
     ("Resumable uploads", resumable::VARIABLES),
+    ("Images", images::VARIABLES),
     ("Tokens and keys", auth::VARIABLES),
     ("S3 endpoint", s3_protocol::VARIABLES),
     ("Gateway", gateway::VARIABLES),

@@ -95,6 +95,7 @@ fn rest(
         s_maxage: config.gateway.s_maxage,
         etag_headers: etag_headers.collect::<Result<_, _>>()?,
         upload_url_seconds: config.uploads.signed_url_seconds,
+        images: config.images.sides,
     };
     Ok(RestService::new(settings, storage.clone(), Arc::clone(authenticator)))
 }

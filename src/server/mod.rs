@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use rowlock_auth::Authenticator;
 use rowlock_blobs::file::FileStore;
-use rowlock_storage::{Settings, Storage};
+use rowlock_storage::{RenderSettings, Settings, Storage};
 use rowlock_types::KeyRules;
 use tokio::sync::watch;
 
@@ -67,7 +67,8 @@ async fn run(
         files.limit_open_files(most);
     }
     let storage = Storage::new(database.catalog.clone(), blobs.store(), domain(config))
-        .in_process(database.presence.process());
+        .in_process(database.presence.process())
+        .with_images(&images(config));
     let storage = match events::settings(config)? {
         Some(settings) => storage.with_events(settings),
         None => storage,
@@ -146,6 +147,20 @@ fn domain(config: &Config) -> Settings {
         resumable_expiry: config.resumable.expiry,
         encryption_key: config.uploads.encryption_key.clone(),
     }
+}
+
+/// How images are rendered.
+fn images(config: &Config) -> RenderSettings {
+    let mut settings = config.images.render.clone();
+    if !config.images.memory_is_set
+        && let Some(memory) = memory::of_the_machine()
+    {
+        settings.memory = settings.memory.min(memory / 2);
+    }
+    if config.images.names_a_proxy && config.images.sides.is_some() {
+        tracing::info!("IMGPROXY_URL is set and not needed: images are rendered by this server");
+    }
+    settings
 }
 
 /// Has the data folder remember under which names its objects lie.

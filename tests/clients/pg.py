@@ -157,4 +157,4 @@ def stack_environment(db, folder, **more):
             'FILE_SIZE_LIMIT': '524288000', 'STORAGE_BACKEND': 'file', 'FILE_STORAGE_BACKEND_PATH': str(folder / 'blobs'), 'TENANT_ID': 'stub', 'REGION': 'stub',
             'GLOBAL_S3_BUCKET': 'stub', 'S3_PROTOCOL_ACCESS_KEY_ID': '625729a08b95bf1b7ff351a663f3a23c',
             'S3_PROTOCOL_ACCESS_KEY_SECRET': '850181e4652dd023b7a98c58ae0d2d34bd487ee0cc3254aed6eda37307425907', 'SERVER_HOST': '127.0.0.1',
-            'TEST_ADMIN_URL': db.url('postgres'), **more}
+            'ENABLE_IMAGE_TRANSFORMATION': 'true', 'IMGPROXY_URL': 'http://imgproxy:5001', 'TEST_ADMIN_URL': db.url('postgres'), **more}

@@ -1,6 +1,8 @@
 """supabase-py's storage, which is storage3: each method and option, with both kinds of keys; and an old version that crashes on `type`."""
 import asyncio
+import base64
 import io
+import struct
 import subprocess
 import sys
 
@@ -14,6 +16,8 @@ from session_token import ALICE, BOB
 from supabase_js import OPAQUE, key_pairs, prepare
 
 OLD = '0.11.3'
+# 16 × 8.
+PICTURE = base64.b64decode('iVBORw0KGgoAAAANSUhEUgAAABAAAAAICAIAAAB/FOjAAAAAHElEQVR42mM8ISfHgA34MOzDKs7EQCIY1UAMAAAWkQIen4LNsAAAAABJRU5ErkJggg==')
 
 
 class Play:
@@ -146,12 +150,30 @@ def signed_uploads(play):
     refused(lambda: play.files.upload_to_signed_url('other', up['token'], b'x'))
 
 
+def size(png):
+    """Width and height of a PNG."""
+    same(png[1:4], b'PNG', 'kind')
+    return struct.unpack('>II', png[16:24])
+
+
 @case
-def transformations_are_refused(play):
-    refused(lambda: play.files.download('bytes', {'transform': {'width': 10, 'height': 10}}), part='image transformation is not enabled')
-    signed = play.files.create_signed_url('bytes', 60, {'transform': {'width': 10}})['signedURL']
+def rendered_images(play):
+    play.files.upload('picture.png', PICTURE, {'content-type': 'image/png', 'upsert': 'true'})
+    same(size(play.files.download('picture.png', {'transform': {'width': 4, 'height': 4, 'resize': 'contain', 'format': 'origin'}})), (4, 2), 'downloaded')
+    refused(lambda: play.files.download('bytes', {'transform': {'width': 10, 'height': 10}}), part='not an image')
+    refused(lambda: play.anon.from_(play.name('closed')).download('picture.png', {'transform': {'width': 4}}), 404)
+    signed = play.files.create_signed_url('picture.png', 60, {'transform': {'width': 4}})['signedURL']
     contains(signed, '/render/image/sign/', 'signed URL')
-    same(requests.get(signed, timeout=30).status_code, 400, 'status')
+    for url in (signed, signed + '&width=16&resize=fill&height=16'):
+        same(size(requests.get(url, timeout=30).content), (4, 2), 'by a signed URL')
+    same(requests.get(signed.replace('picture', 'other'), timeout=30).status_code, 400, "another's signed URL")
+    key = f'{play.name("picture")}.png'
+    mine = {who: client.from_('mine') for who, client in (('alice', play.alice), ('bob', play.bob))}
+    mine['alice'].upload(key, PICTURE, {'content-type': 'image/png', 'upsert': 'true'})
+    same(size(mine['alice'].download(key, {'transform': {'width': 4}})), (4, 2), 'own')
+    refused(lambda: mine['bob'].download(key, {'transform': {'width': 4}}), 404)
+    same(requests.get(mine['alice'].get_public_url(key, {'transform': {'width': 4}}), timeout=30).status_code, 400, 'a private image on the public route')
+    mine['alice'].remove([key])
 
 
 @case

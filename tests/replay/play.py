@@ -20,9 +20,9 @@ from harness import Server, temp_dir   # noqa: E402
 from pg import Postgres, stack_environment   # noqa: E402
 
 TENANT = 'bjhaohmqunupljrqypxz'
-# What is compared: the health routes, what REST does with buckets and objects, resumable uploads, and the S3 steps. Left out: the buckets that the REST steps
+# What is compared: the health routes, what REST does with buckets and objects, resumable uploads, rendered images, and the S3 steps. Left out: the buckets that the REST steps
 # make (`s3 ListBuckets`), and the objects that they upload (`s3 token …`).
-STEPS = r"^(health|(bucket|object|public|list|copy|move|delete|sign|upload|rls|cdn|tus)([ .].*)?|s3 (?!ListBuckets$|token ).*)$"
+STEPS = r"^(health|(bucket|object|public|list|copy|move|delete|sign|upload|rls|cdn|tus|render)([ .].*)?|s3 (?!ListBuckets$|token ).*)$"
 
 
 def record(server, db, out):

@@ -114,6 +114,12 @@ pub enum Error {
     /// The blob store failed.
     #[error("the storage backend failed: {0}")]
     Blobs(rowlock_blobs::Error),
+    /// The object is no image that can be rendered, or one that is too large.
+    #[error(transparent)]
+    Image(#[from] rowlock_images::Error),
+    /// Rendering the image would take more memory than all renders together may.
+    #[error("the source image takes more memory than there is for rendering")]
+    ImageTooCostly,
     /// A bug or a stopped task; the log has more.
     #[error("internal error: {0}")]
     Internal(&'static str),

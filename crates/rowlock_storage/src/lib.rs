@@ -27,6 +27,7 @@ mod place;
 mod read;
 mod receive;
 mod remove;
+mod render;
 mod resumable;
 mod right;
 mod scrub;
@@ -61,6 +62,7 @@ pub use multipart::{
 pub use open::{Access, OpenedObject};
 pub use read::{FOLDER_PLACEHOLDER, Object};
 pub use receive::{Expected, TrailerChecks, UploadStream};
+pub use render::{RenderSettings, RenderedImage, images};
 pub use resumable::{Append, InvalidResumableId, NewResumable, Resumable, ResumableId};
 pub use right::MissingRight;
 pub use rowlock_blobs::{BlobBody, Error as BlobError};
@@ -88,6 +90,7 @@ pub struct Storage {
     wake: Arc<tokio::sync::Notify>,
     discards: Arc<worker::Discards>,
     resumables: Arc<resumable::Registry>,
+    studio: Arc<render::Studio>,
     process: uuid::Uuid,
     events: Option<Arc<events::Events>>,
 }
@@ -102,6 +105,7 @@ impl Storage {
             wake: Arc::default(),
             discards: Arc::default(),
             resumables: Arc::default(),
+            studio: Arc::new(render::Studio::new(&RenderSettings::default())),
             process: uuid::Uuid::new_v4(),
             events: None,
         }

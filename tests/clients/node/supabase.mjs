@@ -229,17 +229,68 @@ test('signed uploads', async () => {
   await bad(anon.from(name('closed')).uploadToSignedUrl('up/other', token, 'x'))
 })
 
-test('transformations are refused politely, and signed all the same', async () => {
-  const transform = { width: 10, height: 10, resize: 'contain', quality: 50, format: 'origin' }
-  await bad(files.download('twice', { transform }))
-  assert.equal(await text(files, 'twice'), 'three')
-  const { signedUrl } = await good(files.createSignedUrl('twice', 60, { transform }))
-  for (const at of [signedUrl, shared.getPublicUrl('large.txt', { transform }).data.publicUrl]) {
+// 16 × 8, half of it red.
+const PICTURE = Uint8Array.from(atob('iVBORw0KGgoAAAANSUhEUgAAABAAAAAICAIAAAB/FOjAAAAAHElEQVR42mM8ISfHgA34MOzDKs7EQCIY1UAMAAAWkQIen4LNsAAAAABJRU5ErkJggg=='), (c) => c.charCodeAt(0))
+/** Width and height of a PNG. */
+function sizeOf(png) {
+  assert.equal(String.fromCharCode(...png.subarray(1, 4)), 'PNG')
+  const view = new DataView(png.buffer, png.byteOffset)
+  return [view.getUint32(16), view.getUint32(20)]
+}
+const fetched = async (at) => {
+  const answer = await fetch(at, { headers: { accept: '*/*' } })
+  assert.equal(answer.status, 200, await answer.clone().text())
+  return sizeOf(new Uint8Array(await answer.arrayBuffer()))
+}
+
+test('images are rendered as `transform` says', async () => {
+  for (const to of [files, shared]) await good(to.upload('picture.png', PICTURE, { contentType: 'image/png', upsert: true }))
+  const transform = { width: 4, height: 4, resize: 'contain', quality: 50, format: 'origin' }
+  assert.deepEqual(sizeOf(await bytes(await good(files.download('picture.png', { transform })))), [4, 2])
+  assert.deepEqual(sizeOf(await bytes(await good(files.download('picture.png', { transform: { ...transform, resize: 'cover' } })))), [4, 4])
+  assert.equal((await good(files.download('picture.png', { transform: { width: 4, format: 'webp' } }))).type, 'image/webp')
+  const { signedUrl } = await good(files.createSignedUrl('picture.png', 60, { transform }))
+  const { publicUrl } = shared.getPublicUrl('picture.png', { transform }).data
+  for (const at of [signedUrl, publicUrl]) {
     assert.match(at, /\/render\/image\//)
-    const answer = await fetch(at)
-    assert.equal(answer.status, 400)
-    assert.match((await answer.json()).message, /image transformation is not enabled/i)
+    assert.deepEqual(await fetched(at), [4, 2])
   }
+  assert.deepEqual(await fetched(`${signedUrl}&width=16&height=16&resize=fill`), [4, 2])
+  const { signedUrl: file } = await good(files.createSignedUrl('picture.png', 60, { transform, download: 'small.png' }))
+  assert.match((await fetch(file)).headers.get('content-disposition') ?? 'attachment', /attachment/)
+  await bad(anon.from(name('closed')).download('picture.png', { transform }), 404)
+  await bad(files.download('twice', { transform }), 400, /not an image/)
+  await bad(files.download('picture.png', { transform: { ...transform, quality: 5 } }), 400, /quality must be >= 20/)
+})
+
+test("another's images stay another's, whatever their size", async () => {
+  const key = `${RUN}-picture.png`, transform = { width: 4, format: 'origin' }
+  await good(alice.from('mine').upload(key, PICTURE, { contentType: 'image/png', upsert: true }))
+  for (let round = 0; round < 2; round++) {
+    assert.deepEqual(sizeOf(await bytes(await good(alice.from('mine').download(key, { transform })))), [4, 2])
+    for (const other of [bob, anon]) {
+      await bad(other.from('mine').download(key, { transform }), 404)
+      await bad(other.from('mine').createSignedUrl(key, 60, { transform }), 404)
+    }
+    assert.equal((await fetch(alice.from('mine').getPublicUrl(key, { transform }).data.publicUrl)).status, 400)
+  }
+  const { signedUrl } = await good(alice.from('mine').createSignedUrl(key, 60, { transform }))
+  assert.deepEqual(await fetched(signedUrl), [4, 2])
+  assert.equal((await fetch(signedUrl.replace(key, 'other.png'))).status, 400)
+  assert.equal((await fetch(signedUrl.replace('/render/image/', '/object/'))).status, 400)
+  await good(alice.from('mine').remove([key]))
+})
+
+if (inBrowser) test('a page shows rendered images', async () => {
+  const shown = async (transform) => {
+    const image = new Image()
+    image.src = shared.getPublicUrl('picture.png', { transform }).data.publicUrl
+    await image.decode()
+    return [image.naturalWidth, image.naturalHeight]
+  }
+  assert.deepEqual(await shown({ width: 8 }), [8, 4])
+  assert.deepEqual(await shown({ width: 4, height: 4 }), [4, 4])
+  assert.deepEqual(await shown({ width: 16, format: 'avif' }), [16, 8])
 })
 
 test('there is no cache that could be purged', async () => {

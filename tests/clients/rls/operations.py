@@ -20,7 +20,7 @@ class Operation:
 class Rest(Operation):
     protocol = 'REST'
     errors = {'AccessDenied': '403', 'NoSuchKey': '404', 'NoSuchBucket': '404', 'KeyAlreadyExists': '409', 'ResourceAlreadyExists': '409', 'BucketAlreadyExists': '409',
-              'ResourceNotEmpty': '409', 'FeatureNotEnabled': '400', 'MissingParameter': '400'}
+              'ResourceNotEmpty': '409', 'InvalidRequest': '400', 'MissingParameter': '400'}
 
     @classmethod
     def refusal(cls, code):

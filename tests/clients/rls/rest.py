@@ -369,16 +369,29 @@ for name, path in (('object', '/cdn/{bucket}/{key}'), ('bucket', '/cdn/{bucket}'
     purge(f'storage.cdn.purge_{name}_cache', path)
 
 
-def render(name, path):
+def render(name, label, ask, sql):
     class Render(Rest):
-        def ask(c, t):
-            return answered(c.rest('GET', f'/render/image/{path}/{t.bucket}/{t.key}?width=10'))
-
         def sql(q, t):
-            raise Refused('FeatureNotEnabled')
-    Render.__name__ = f'Render {path}'
-    operation(f'storage.render.image_{name}')(Render)
+            # What may be read is found to be no image.
+            sql(q, t)
+            raise Refused('InvalidRequest')
+    Render.ask = ask
+    Render.__name__ = label
+    operation(name)(Render)
 
 
-for name, path in (('authenticated', 'authenticated'), ('public', 'public'), ('sign', 'sign')):
-    render(name, path)
+def rendered(path, bucket='bucket', key='key'):
+    return lambda c, t: answered(c.rest('GET', f'/render/image/{path}/{getattr(t, bucket)}/{getattr(t, key)}?width=10'))
+
+
+def rendered_by_signature(c, t):
+    token = by_signature(c, t, t.key, scope='download', transformations='width:10')
+    return answered(requests.get(f'{c.base}/render/image/sign/{t.bucket}/{t.key}', params={'token': token}, timeout=60))
+
+
+render('storage.render.image_authenticated', 'Render', rendered('authenticated'), lambda q, t: q.seen_or_public(t.bucket, t.key))
+render('storage.render.image_authenticated', "Render another's", rendered('authenticated', key='other'), lambda q, t: q.seen_or_public(t.bucket, t.other))
+render('storage.render.image_authenticated', 'Render from a public bucket', rendered('authenticated', bucket='public'), lambda q, t: q.seen_or_public(t.public, t.key))
+render('storage.render.image_public', 'Render public', rendered('public', bucket='public'), lambda q, t: None)
+render('storage.render.image_public', 'Render public from a private bucket', rendered('public'), not_public)
+render('storage.render.image_sign', 'Render by signature', rendered_by_signature, lambda q, t: None)

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use axum::body::Body;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use rowlock_storage::images::Error as ImageError;
 use rowlock_storage::{CatalogError, Error as StorageError};
 use rowlock_types::InvalidObjectKey;
 use serde::Serialize;
@@ -265,6 +266,9 @@ impl From<StorageError> for RestError {
                     .come_again()
                     .logged(&error)
             }
+            StorageError::Image(ImageError::Encode(why)) => Self::internal(why),
+            StorageError::Image(why) => Self::new(400, "InvalidRequest", why.to_string()),
+            StorageError::ImageTooCostly => Self::new(400, "InvalidRequest", error.to_string()),
             StorageError::Blobs(error) => Self::internal(error),
             StorageError::Internal(why) => Self::internal(why),
         }

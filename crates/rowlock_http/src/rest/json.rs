@@ -186,6 +186,22 @@ impl Fields {
         }
     }
 
+    /// A number; texts of one are converted, null is 0.
+    ///
+    /// # Errors
+    /// InvalidRequest.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<f32>, RestError> {
+        let number = match self.0.get(name) {
+            None => return Ok(None),
+            Some(Value::Null) => Some(0.0),
+            Some(Value::Number(number)) => number.as_f64(),
+            Some(Value::String(text)) => text.trim().parse::<f64>().ok(),
+            Some(_) => None,
+        };
+        let number = number.map(|number| number as f32).filter(|number| number.is_finite());
+        number.map(Some).ok_or_else(|| wrong(name, "number"))
+    }
+
     /// A list of texts.
     ///
     /// # Errors

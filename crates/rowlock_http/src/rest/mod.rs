@@ -32,7 +32,7 @@ use rowlock_auth::Authenticator;
 use rowlock_storage::Storage;
 
 pub(crate) use self::object::metadata;
-pub use self::settings::RestSettings;
+pub use self::settings::{ImageSides, RestSettings};
 
 use self::body::RequestBody;
 use self::context::RestRequest;
@@ -79,6 +79,7 @@ impl RestService {
         let (parts, body) = request.into_parts();
         let mut body = RequestBody::new(body, &parts.headers);
         let ready = route(&parts.method, &at.path)
+            .filter(|(route, _)| !route.renders() || self.settings().images.is_some())
             .ok_or_else(|| RestError::route_not_found(&parts, &at.path))
             .and_then(|(route, named)| {
                 Ok((route, RestRequest::prepare(self.tokens(), parts, route, named)?))
@@ -120,7 +121,9 @@ impl RestService {
             Route::ObjectSignUpload => object::sign_upload::handle(self, request).await,
             Route::ObjectUploadSigned => object::upload_signed::handle(self, request, body).await,
             Route::Cdn(_) => cdn::handle(request),
-            Route::Render(_) => render::handle(),
+            Route::RenderAuthenticated => render::authenticated::handle(self, request).await,
+            Route::RenderPublic => render::public::handle(self, request).await,
+            Route::RenderSigned => render::sign::handle(self, request).await,
         }
     }
 }

@@ -52,6 +52,18 @@ impl Query {
         }
     }
 
+    /// A number.
+    ///
+    /// # Errors
+    /// InvalidRequest for anything else.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<f32>, RestError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        match text.parse::<f32>().ok().filter(|number| number.is_finite()) {
+            Some(number) => Ok(Some(number)),
+            None => Err(RestError::invalid(format!("querystring/{name} must be number"))),
+        }
+    }
+
     /// One of the values allowed.
     ///
     /// # Errors

@@ -30,7 +30,9 @@ pub(crate) enum Route {
     ObjectSignUpload,
     ObjectUploadSigned,
     Cdn(Operation),
-    Render(Operation),
+    RenderAuthenticated,
+    RenderPublic,
+    RenderSigned,
 }
 
 /// By which of its paths an object is read.
@@ -82,17 +84,27 @@ impl Route {
             Self::ObjectGetSigned => Operation::ObjectGetSigned,
             Self::ObjectSignUpload => Operation::ObjectSignUpload,
             Self::ObjectUploadSigned => Operation::ObjectUploadSigned,
-            Self::Cdn(operation) | Self::Render(operation) => operation,
+            Self::Cdn(operation) => operation,
+            Self::RenderAuthenticated => Operation::RenderAuthenticated,
+            Self::RenderPublic => Operation::RenderPublic,
+            Self::RenderSigned => Operation::RenderSigned,
         }
+    }
+
+    /// Whether its answer is a rendered image.
+    pub(crate) fn renders(self) -> bool {
+        matches!(self, Self::RenderAuthenticated | Self::RenderPublic | Self::RenderSigned)
     }
 
     /// What it demands of its caller.
     pub(crate) fn demand(self) -> Demand {
         match self {
-            Self::ObjectGetSigned | Self::ObjectUploadSigned => Demand::Nothing,
-            Self::Render(_) | Self::ObjectRead(Door::Public) | Self::ObjectInfo(Door::Public) => {
+            Self::ObjectGetSigned | Self::ObjectUploadSigned | Self::RenderSigned => {
                 Demand::Nothing
             }
+            Self::ObjectRead(Door::Public)
+            | Self::ObjectInfo(Door::Public)
+            | Self::RenderPublic => Demand::Nothing,
             Self::ObjectRead(Door::Any) => Demand::Optional,
             _ => Demand::Token,
         }
@@ -230,14 +242,14 @@ fn pair(rest: Option<&str>) -> Option<Named<'_>> {
 /// `/render/image/{authenticated,public,sign}/{bucket}/{key}`.
 fn render<'a>(method: &Method, rest: &'a str) -> Option<(Route, Named<'a>)> {
     let (kind, named) = rest.strip_prefix("image/")?.split_once('/')?;
-    let operation = match (method.as_str(), kind) {
-        ("GET" | "HEAD", "authenticated") => Operation::RenderAuthenticated,
-        ("GET" | "HEAD", "public") => Operation::RenderPublic,
-        ("GET" | "HEAD", "sign") => Operation::RenderSigned,
+    let route = match (method.as_str(), kind) {
+        ("GET" | "HEAD", "authenticated") => Route::RenderAuthenticated,
+        ("GET" | "HEAD", "public") => Route::RenderPublic,
+        ("GET" | "HEAD", "sign") => Route::RenderSigned,
         _ => return None,
     };
     let (bucket, key) = named.split_once('/')?;
-    Some((Route::Render(operation), Named { bucket, key }))
+    Some((route, Named { bucket, key }))
 }
 
 /// The first segment, and what follows its slash.

@@ -295,6 +295,8 @@ impl From<StorageError> for S3Error {
                 "The storage backend is not available. Please try again.",
             )
             .logged(&error),
+            // Of rendered images, which are no part of S3.
+            StorageError::Image(_) | StorageError::ImageTooCostly => Self::internal(error),
             StorageError::Blobs(error) => Self::internal(error),
             StorageError::Internal(why) => Self::internal(why),
         }

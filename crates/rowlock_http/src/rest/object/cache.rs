@@ -32,7 +32,11 @@ pub(super) fn control(
 /// Whether the client's copy is the current one: by its entity tags, else by its date (RFC 9110,
 /// section 13.2.2). Dates of headers are whole seconds, those of objects are not, and the
 /// reference compares both as they are.
-pub(super) fn is_current(headers: &HeaderMap, etag: &ETag, modified: OffsetDateTime) -> bool {
+pub(in crate::rest) fn is_current(
+    headers: &HeaderMap,
+    etag: &ETag,
+    modified: OffsetDateTime,
+) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(tags) = text("if-none-match") {
         let mut tags = tags.split(',').map(str::trim).filter(|tag| !tag.is_empty());

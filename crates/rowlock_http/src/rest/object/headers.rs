@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 use rowlock_storage::Object;
+use rowlock_types::ETag;
 
 use super::cache;
 use super::disposition::attachment;
@@ -23,16 +24,18 @@ pub(super) fn cache_control(object: &Object) -> &str {
     object.metadata.cache_control.as_deref().unwrap_or("no-cache")
 }
 
-/// Tag, date and caching: what every answer about an object tells.
-pub(super) fn put_validators(
+/// Tag, date and caching: what every answer about an object tells. The tag is the object's, or that
+/// of what is made of it.
+pub(in crate::rest) fn put_validators(
     object: &Object,
+    etag: &ETag,
     request: &RestRequest,
     settings: &RestSettings,
     headers: &mut HeaderMap,
 ) {
-    let control = cache::control(cache_control(object), &object.etag, &request.headers, settings);
+    let control = cache::control(cache_control(object), etag, &request.headers, settings);
     set(headers, header::CACHE_CONTROL, &control);
-    set(headers, header::ETAG, object.etag.as_str());
+    set(headers, header::ETAG, etag.as_str());
     set(headers, header::LAST_MODIFIED, &http_date(object.last_modified));
 }
 
@@ -43,11 +46,10 @@ pub(super) fn put(
     settings: &RestSettings,
     headers: &mut HeaderMap,
 ) {
-    put_validators(object, request, settings, headers);
+    put_validators(object, &object.etag, request, settings, headers);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     set(headers, header::CONTENT_TYPE, content_type(object));
-    let robots = object.metadata.x_robots_tag.as_deref().unwrap_or("none");
-    set(headers, header::HeaderName::from_static("x-robots-tag"), robots);
+    put_robots(object, headers);
     // What only S3 clients can store: bytes without their encoding would be unreadable.
     if let Some(extra) = &object.metadata.rowlock {
         for (name, value) in [
@@ -61,6 +63,17 @@ pub(super) fn put(
             }
         }
     }
+    put_disposition(request, headers);
+}
+
+/// What search engines may do with it.
+pub(in crate::rest) fn put_robots(object: &Object, headers: &mut HeaderMap) {
+    let robots = object.metadata.x_robots_tag.as_deref().unwrap_or("none");
+    set(headers, header::HeaderName::from_static("x-robots-tag"), robots);
+}
+
+/// `?download`: the answer becomes a file.
+pub(in crate::rest) fn put_disposition(request: &RestRequest, headers: &mut HeaderMap) {
     if let Some(name) = request.query.get("download") {
         set(headers, header::CONTENT_DISPOSITION, &attachment(name));
     }

@@ -46,6 +46,7 @@ pub(crate) async fn handle(
         last_modified: iso(object.last_modified),
         created_at: iso(opened.created_at),
     })?;
-    headers::put_validators(object, request, rest.settings(), response.headers_mut());
+    let (settings, out) = (rest.settings(), response.headers_mut());
+    headers::put_validators(object, &object.etag, request, settings, out);
     Ok(response)
 }

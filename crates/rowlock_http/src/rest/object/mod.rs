@@ -1,6 +1,6 @@
 //! Objects.
 
-mod cache;
+pub(super) mod cache;
 pub(super) mod copy;
 mod cursor;
 pub(super) mod delete;
@@ -21,6 +21,5 @@ pub(super) mod sign;
 pub(super) mod sign_many;
 pub(super) mod sign_upload;
 mod signed_path;
-mod transform;
 pub(super) mod upload;
 pub(super) mod upload_signed;

@@ -6,12 +6,12 @@ use rowlock_auth::DownloadToken;
 use serde_json::json;
 
 use super::signed_path::signed_path;
-use super::transform::Transform;
 use crate::rest::RestService;
 use crate::rest::body::RequestBody;
 use crate::rest::context::RestRequest;
 use crate::rest::error::RestError;
 use crate::rest::json::{self, Fields, missing};
+use crate::rest::render::Wish;
 use crate::rest::response;
 
 pub(crate) async fn handle(
@@ -21,16 +21,18 @@ pub(crate) async fn handle(
 ) -> Result<Response<Body>, RestError> {
     let fields = json::object(&request.headers, body).await?;
     let seconds = seconds(&fields)?;
-    let Transform { list, format } = Transform::read(&fields)?;
+    let wish = Wish::of_fields(&fields, rest.settings().sides())?;
     let (bucket, key) = (request.bucket()?, request.name()?);
     let readable = rest.storage().readable(&request.context(), &bucket, &[key]).await?;
     if !readable.contains(key) {
         return Err(RestError::no_such_key());
     }
+    // Without transformations a URL is of the object as it is.
+    let list = wish.of_a_token().filter(|_| rest.settings().images.is_some());
     let area = if list.is_some() { "render/image/sign" } else { "object/sign" };
     let token = DownloadToken {
         url: format!("{bucket}/{key}"),
-        format: format.filter(|_| list.is_some()),
+        format: wish.format().map(str::to_owned).filter(|_| list.is_some()),
         transformations: list,
     };
     let token = sign(rest, &token, seconds)?;
