@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "webp" => Wanted::As(Format::WebP),
         "avif" => Wanted::As(Format::Avif),
         "png" => Wanted::As(Format::Png),
+        "gif" => Wanted::As(Format::Gif),
         "jpeg" => Wanted::As(Format::Jpeg),
         _ => Wanted::Origin,
     };

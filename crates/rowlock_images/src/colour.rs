@@ -2,6 +2,7 @@
 
 use moxcms::{ColorProfile, DataColorSpace, Layout as ProfileLayout, TransformOptions};
 
+use crate::guard::guarded;
 use crate::pixels::{Layout, Pixels};
 
 /// No honest profile is larger.
@@ -10,9 +11,10 @@ const MAX_PROFILE: usize = 4 * 1024 * 1024;
 /// The image in sRGB: by its profile where it has one that fits, else taken to be sRGB already. Inks without a profile are
 /// mixed the plain way.
 pub(crate) fn to_srgb(image: Pixels, profile: Option<&[u8]>) -> Pixels {
-    if let Some(converted) =
-        profile.filter(|it| it.len() <= MAX_PROFILE).and_then(|it| by_profile(&image, it))
-    {
+    let profile = profile.filter(|it| it.len() <= MAX_PROFILE);
+    // A profile is as hostile as the rest of a file.
+    let converted = profile.and_then(|it| guarded(|| by_profile(&image, it)).ok().flatten());
+    if let Some(converted) = converted {
         return converted;
     }
     if image.layout == Layout::Cmyk { mixed(&image) } else { image }

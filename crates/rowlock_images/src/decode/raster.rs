@@ -7,8 +7,8 @@ use image::{ColorType, ImageDecoder, ImageError, Limits};
 
 use super::{Header, Kind};
 use crate::error::Error;
-use crate::exif;
 use crate::format::Format;
+use crate::orient::Orientation;
 use crate::pixels::{Layout, Pixels};
 
 type Decoder<'a> = Box<dyn ImageDecoder + 'a>;
@@ -48,12 +48,12 @@ pub(super) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {
     let pixels = u64::from(width) * u64::from(height);
     // Metadata that cannot be read is no reason to refuse what can be seen.
     let profile = decoder.icc_profile().ok().flatten();
-    let exif = decoder.exif_metadata().ok().flatten();
+    let orientation = decoder.orientation().ok().map(|it| u16::from(it.to_exif()));
     Ok(Header {
         format,
         width,
         height,
-        orientation: exif.map(|block| exif::orientation(&block)).unwrap_or_default(),
+        orientation: orientation.and_then(Orientation::from_exif).unwrap_or_default(),
         profile,
         pixel_bytes: layout.channels() as u64,
         working_bytes: pixels * (stored - layout.channels() as u64) + pixels * planes(format),

@@ -1,5 +1,9 @@
 //! Orientation.
 
+use image::codecs::png::PngEncoder;
+use image::codecs::webp::WebPEncoder;
+use image::{ExtendedColorType, ImageEncoder};
+
 use super::support::{BLUE, GREEN, RED, YELLOW, exif, jpeg, like, quarters, render, seen};
 use crate::{Gravity, Limits, Options, Resize, inspect};
 
@@ -81,4 +85,22 @@ fn little_endian_exif_is_read_too() {
     block.extend([0; 4]);
     let image = seen(&jpeg(&quarters(40, 20), &[(1, &block)], false), &Options::default());
     assert_eq!((image.width, image.height), (20, 40));
+}
+
+#[test]
+fn other_formats_are_turned_too() {
+    let image = quarters(40, 20);
+    let (mut png, mut webp) = (Vec::new(), Vec::new());
+    fn write(mut encoder: impl ImageEncoder, image: &[u8]) {
+        encoder.set_exif_metadata(exif(6)[6..].to_vec()).unwrap();
+        encoder.write_image(image, 40, 20, ExtendedColorType::Rgb8).unwrap();
+    }
+    write(PngEncoder::new(&mut png), &image.data);
+    write(WebPEncoder::new_lossless(&mut webp), &image.data);
+    for file in [png, webp] {
+        let image = seen(&file, &Options::default());
+        assert_eq!((image.width, image.height), (20, 40));
+        like(image.at(2, 2), &BLUE, 2);
+        like(image.at(17, 2), &RED, 2);
+    }
 }
