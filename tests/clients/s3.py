@@ -1,6 +1,7 @@
 """boto3 clients for a running server, and what the suites say to them again and again."""
 import http.client
 import random
+import threading
 import urllib.parse
 
 import boto3
@@ -12,6 +13,16 @@ from botocore.exceptions import ClientError
 from harness import Failure, same
 
 
+# A session reads the service's model once; only the making of clients has to take turns (boto3's guide, "Multithreading").
+SESSION, TURN = boto3.session.Session(), threading.Lock()
+
+
+def make(**options):
+    """An S3 client of the one session."""
+    with TURN:
+        return SESSION.client('s3', **options)
+
+
 def client(server, token=None, endpoint=None, access_key=None, secret_key=None, region=None, verify=None, **config):
     """An S3 client. With `token` it speaks as the session-token users do: tenant id, anon key, JWT."""
     if token is not None:
@@ -19,8 +30,8 @@ def client(server, token=None, endpoint=None, access_key=None, secret_key=None, 
         secret_key = secret_key or server.keys['ANON_KEY']
     options = dict(s3={'addressing_style': 'path', **config.pop('s3', {})}, retries={'max_attempts': 0, 'mode': 'standard'},
                    read_timeout=120, max_pool_connections=64)
-    return boto3.session.Session().client(
-        's3', endpoint_url=endpoint or server.endpoint, region_name=region or server.region, verify=verify,
+    return make(
+        endpoint_url=endpoint or server.endpoint, region_name=region or server.region, verify=verify,
         aws_access_key_id=access_key or server.access_key, aws_secret_access_key=secret_key or server.secret_key,
         aws_session_token=token, config=Config(**{**options, **config}))
 

@@ -4,10 +4,10 @@ import shutil
 import subprocess
 import sys
 
-import boto3
 from botocore.config import Config
 
 from harness import CACHE, Failure, free_port, temp_dir, wait_for
+from s3 import make
 
 KEY, SECRET = 'GK0123456789abcdef01234567', '0123456789abcdef' * 4
 BUCKET, REGION = 'stub', 'stub'
@@ -31,8 +31,8 @@ class Store:
 
     def client(self):
         """The service itself, past the server."""
-        return boto3.session.Session().client('s3', endpoint_url=self.endpoint, region_name=REGION, aws_access_key_id=KEY, aws_secret_access_key=SECRET,
-                                              config=Config(s3={'addressing_style': 'path'}, retries={'max_attempts': 2}))
+        return make(endpoint_url=self.endpoint, region_name=REGION, aws_access_key_id=KEY, aws_secret_access_key=SECRET,
+                    config=Config(s3={'addressing_style': 'path'}, retries={'max_attempts': 2}))
 
     def keys(self, prefix=''):
         pages = self.client().get_paginator('list_objects_v2').paginate(Bucket=BUCKET, Prefix=prefix)

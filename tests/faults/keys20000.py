@@ -2,6 +2,7 @@
 
 Small pages are walked for their first few hundred only, from the start and from the middle; with `all`, to the end.
 """
+import functools
 import itertools
 import json
 import random
@@ -53,11 +54,16 @@ def fill(server):
     connection.close()
 
 
+@functools.cache
+def wanted(mine, prefix, delimiter, after):
+    return entries(MINE if mine else NAMES, prefix, delimiter, after)
+
+
 def compare(s3, every, walk, size, delimiter, prefix='', after=None, pages=None):
     query = {k: v for k, v in (('Delimiter', delimiter), ('Prefix', prefix)) if v}
     if after:
         query['StartAfter'] = after
-    want, at = entries(every, prefix, delimiter, after or ''), 0
+    want, at = wanted(every is MINE, prefix, delimiter, after or ''), 0
     what = f'{walk.__name__} size {size} delimiter {delimiter!r} prefix {prefix!r} after {after!r}'
     for number, answer in enumerate(walk(s3, BUCKET, pages=pages, MaxKeys=size, **query)):
         got = page_entries(answer)
