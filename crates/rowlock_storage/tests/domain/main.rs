@@ -23,5 +23,6 @@ mod resumable_races;
 mod scrub;
 mod support;
 mod wire;
+mod wire_events;
 mod wire_rest;
 mod writes;
