@@ -1,6 +1,7 @@
 //! The memory that uploads may hold for sending again: one budget for the whole process, taken as
 //! bytes arrive, so that slow clients hold no more than they have sent.
 
+use crate::spare::{Spare, Spares};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,6 +17,8 @@ const AHEAD: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long that waits which cannot.
 const LONG_PATIENCE: Duration = Duration::from_secs(60);
+/// How often who waits looks for room that others keep and make no use of.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// How long a piece waits for room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,9 +29,11 @@ pub(crate) enum Wait {
     No,
     /// As long as it is likely to help: the piece can do without.
     Short,
-    /// It cannot do without, and may take a client's time: it waits until others give room back.
-    Patient,
-    /// It cannot do without: it may also wait for the turn of those that get a whole piece's room.
+    /// It cannot do without, and takes as long as its client: it may also wait for the turn of those
+    /// that get a whole piece's room.
+    Turn,
+    /// It cannot do without, and takes as long as the service: it may also wait for the turn of those
+    /// that keep nobody waiting for a client.
     Long,
 }
 
@@ -43,8 +48,12 @@ struct Inner {
     /// Room for one whole piece, set apart where there is enough. Without it, pieces that cannot
     /// pass through could take all the room half full, and wait for each other.
     turn: Option<Arc<Semaphore>>,
-    /// How much that is.
+    /// One piece beside all this, for what takes no client's time: a full memory, whoever fills it,
+    /// never keeps that from going on.
+    beside: Arc<Semaphore>,
+    /// How much each of these is.
     piece: u64,
+    spares: Spares,
     /// Somebody waited in vain, and nothing has come back since.
     stuck: AtomicBool,
 }
@@ -55,6 +64,8 @@ pub(crate) struct Share {
     room: Option<(Budget, OwnedSemaphorePermit)>,
     /// The turn, and how many bytes it is for.
     turn: Option<(OwnedSemaphorePermit, u64)>,
+    /// Where it takes room from first.
+    spare: Option<Spare>,
 }
 
 impl Budget {
@@ -67,7 +78,9 @@ impl Budget {
             room: Arc::new(Semaphore::new(usize::try_from(whole).unwrap_or_default())),
             whole,
             turn: apart.map(|_| Arc::new(Semaphore::new(1))),
+            beside: Arc::new(Semaphore::new(1)),
             piece,
+            spares: Spares::default(),
             stuck: AtomicBool::new(false),
         }))
     }
@@ -87,10 +100,15 @@ impl Budget {
             return false;
         }
         let goal = wanted.saturating_add(wanted.min(AHEAD)).min(most).max(wanted) - UNCOUNTED;
+        share.draw(self, goal - share.bytes());
+        if share.covers(wanted) {
+            return true;
+        }
         let more = u32::try_from(goal - share.bytes()).unwrap_or(u32::MAX);
         // What can never be there must not stand in front of those who wait.
         let fits = goal <= self.0.whole;
-        if fits && let Ok(permit) = Arc::clone(&self.0.room).try_acquire_many_owned(more) {
+        let there = || Arc::clone(&self.0.room).try_acquire_many_owned(more).ok();
+        if fits && let Some(permit) = there().or_else(|| self.reclaim().then(there).flatten()) {
             share.add(self, permit);
             return true;
         }
@@ -102,12 +120,7 @@ impl Budget {
                 self.0.stuck.store(waited.is_none(), Ordering::Relaxed);
                 waited.is_some_and(|permit| share.add(self, permit))
             }
-            Wait::Patient if !fits => false,
-            Wait::Patient => {
-                let waited = tokio::time::timeout(LONG_PATIENCE, self.room(more)).await;
-                waited.ok().flatten().is_some_and(|permit| share.add(self, permit))
-            }
-            Wait::Long => {
+            Wait::Turn | Wait::Long => {
                 let is_piece = most.max(wanted) <= self.0.piece;
                 let either = async {
                     tokio::select! {
@@ -115,6 +128,10 @@ impl Budget {
                         Some(permit) = self.room(more), if fits => share.add(self, permit),
                         Some(turn) = self.turn(), if is_piece => {
                             share.turn = Some((turn, self.0.piece));
+                            true
+                        }
+                        Some(beside) = self.beside(), if is_piece && wait == Wait::Long => {
+                            share.turn = Some((beside, self.0.piece));
                             true
                         }
                         else => false,
@@ -126,11 +143,39 @@ impl Budget {
     }
 
     async fn room(&self, bytes: u32) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.room).acquire_many_owned(bytes).await.ok()
+        let mut room = std::pin::pin!(Arc::clone(&self.0.room).acquire_many_owned(bytes));
+        loop {
+            match tokio::time::timeout(LOOK, &mut room).await {
+                Ok(room) => return room.ok(),
+                Err(_) => self.reclaim(),
+            };
+        }
     }
 
     async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(self.0.turn.as_ref()?).acquire_owned().await.ok()
+    }
+
+    async fn beside(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.beside).acquire_owned().await.ok()
+    }
+
+    /// Takes back what uploads keep for themselves and make no use of; whether there was any.
+    fn reclaim(&self) -> bool {
+        let any = self.0.spares.reclaim();
+        if any {
+            self.came_back();
+        }
+        any
+    }
+
+    pub(crate) fn spares(&self) -> &Spares {
+        &self.0.spares
+    }
+
+    /// Waiting makes sense again.
+    pub(crate) fn came_back(&self) {
+        self.0.stuck.store(false, Ordering::Relaxed);
     }
 }
 
@@ -152,17 +197,22 @@ impl Share {
         true
     }
 
-    /// Takes another share's room too.
-    pub(crate) fn merge(&mut self, mut other: Share) {
-        if let Some((budget, permit)) = other.room.take() {
-            self.add(&budget, permit);
+    /// None yet, and takes that of its upload first.
+    pub(crate) fn from_spare(spare: &Spare) -> Self {
+        Self { room: None, turn: None, spare: Some(spare.clone()) }
+    }
+
+    fn draw(&mut self, budget: &Budget, bytes: u64) {
+        if let Some(permit) = self.spare.as_ref().and_then(|spare| spare.draw(bytes)) {
+            self.add(budget, permit);
         }
     }
 
-    /// What may be kept for the next piece: room, but no turn.
-    pub(crate) fn lasting(mut self) -> Option<Share> {
-        self.turn = None;
-        self.room.is_some().then_some(self)
+    /// Leaves its room, but no turn, to the next piece.
+    pub(crate) fn leave_to(mut self, spare: &Spare) {
+        if let Some((_, permit)) = self.room.take() {
+            spare.put(permit);
+        }
     }
 }
 
@@ -170,7 +220,7 @@ impl Drop for Share {
     fn drop(&mut self) {
         if let Some((budget, permit)) = self.room.take() {
             drop(permit);
-            budget.0.stuck.store(false, Ordering::Relaxed);
+            budget.came_back();
         }
     }
 }
@@ -225,7 +275,7 @@ mod tests {
             let mut share = Share::default();
             for filled in 1..=PIECE / (4 * KIB) {
                 let there = filled * 4 * KIB;
-                assert!(budget.grow(&mut share, there, PIECE, Wait::Long).await, "{there}");
+                assert!(budget.grow(&mut share, there, PIECE, Wait::Turn).await, "{there}");
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         });
@@ -241,34 +291,98 @@ mod tests {
         assert_eq!(Budget::new(PIECE as usize, PIECE).largest(), PIECE);
         assert_eq!(Budget::new(1000, PIECE).largest(), 1000);
         let began = tokio::time::Instant::now();
-        assert!(take(&budget, 3 * PIECE, Wait::Long).await.is_none());
+        assert!(take(&budget, 3 * PIECE, Wait::Turn).await.is_none());
         assert_eq!(began.elapsed(), Duration::ZERO, "what can never be there is not waited for");
         let all = take(&budget, 2 * PIECE + UNCOUNTED, Wait::No).await.unwrap();
-        let mut share = take(&budget, PIECE, Wait::Long).await.unwrap();
-        assert!(!budget.grow(&mut share, PIECE + UNCOUNTED + 1, 2 * PIECE, Wait::Long).await);
+        let mut share = take(&budget, PIECE, Wait::Turn).await.unwrap();
+        assert!(!budget.grow(&mut share, PIECE + UNCOUNTED + 1, 2 * PIECE, Wait::Turn).await);
         // What may become more than a piece waits for room from its beginning.
         drop(share);
         let mut share = Share::default();
-        assert!(!budget.grow(&mut share, 20 * KIB, 2 * PIECE, Wait::Long).await);
+        assert!(!budget.grow(&mut share, 20 * KIB, 2 * PIECE, Wait::Turn).await);
         drop(all);
-        assert!(budget.grow(&mut share, 2 * PIECE, 2 * PIECE, Wait::Long).await);
+        assert!(budget.grow(&mut share, 2 * PIECE, 2 * PIECE, Wait::Turn).await);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_a_clients_time_takes_no_turn() {
+    async fn what_takes_no_clients_time_waits_for_no_client() {
         let budget = Budget::new(2 * PIECE as usize, PIECE);
-        let all = take(&budget, PIECE + UNCOUNTED, Wait::No).await.unwrap();
+        let _all = take(&budget, PIECE + UNCOUNTED, Wait::No).await.unwrap();
+        let _turn = take(&budget, PIECE, Wait::Turn).await.unwrap();
         let began = tokio::time::Instant::now();
-        assert!(take(&budget, 50 * KIB, Wait::Patient).await.is_none());
+        assert!(take(&budget, 50 * KIB, Wait::Turn).await.is_none());
         assert_eq!(began.elapsed(), LONG_PATIENCE);
-        // What can never be there is not waited for.
-        assert!(take(&budget, 2 * PIECE, Wait::Patient).await.is_none());
+        let own = take(&budget, PIECE, Wait::Long).await.unwrap();
         assert_eq!(began.elapsed(), LONG_PATIENCE);
-        let (waited, ()) = tokio::join!(take(&budget, 50 * KIB, Wait::Patient), async {
+        // One after the other, and no more than a piece.
+        let (next, ()) = tokio::join!(take(&budget, PIECE, Wait::Long), async {
             tokio::time::sleep(LONG_PATIENCE / 2).await;
-            drop(all);
+            drop(own);
         });
-        assert!(waited.is_some());
+        drop(next.unwrap());
+        assert!(take(&budget, PIECE + 1, Wait::Long).await.is_none());
+    }
+
+    /// An upload that has left a whole piece's room, and what holds the next piece.
+    async fn spare(budget: &Budget) -> (Spare, Share) {
+        let spare = Spare::new(budget);
+        let mut share = Share::from_spare(&spare);
+        assert!(budget.grow(&mut share, PIECE, PIECE, Wait::No).await);
+        share.leave_to(&spare);
+        assert!(!spare.is_empty());
+        let next = Share::from_spare(&spare);
+        (spare, next)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn room_is_an_uploads_own_as_long_as_it_makes_use_of_it() {
+        let budget = Budget::new(2 * PIECE as usize, PIECE);
+        let (spare, mut next) = spare(&budget).await;
+        // Longer than room is kept that nobody makes use of.
+        for filled in 1..=8 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(take(&budget, PIECE / 2, Wait::No).await.is_none(), "{filled}");
+            assert!(budget.grow(&mut next, filled * PIECE / 8, PIECE, Wait::No).await, "{filled}");
+        }
+        assert!(spare.is_empty());
+        next.leave_to(&spare);
+        assert!(take(&budget, PIECE / 2, Wait::No).await.is_none());
+        drop(spare);
+        assert!(take(&budget, PIECE, Wait::No).await.is_some(), "it went with the upload");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn room_that_an_upload_makes_no_use_of_goes_to_who_waits() {
+        let budget = Budget::new(4 * PIECE as usize, PIECE);
+        let (first, mut next) = spare(&budget).await;
+        let mut others = [spare(&budget).await, spare(&budget).await];
+        assert!(budget.grow(&mut next, 10 * KIB, PIECE, Wait::No).await);
+        assert!(take(&budget, PIECE, Wait::No).await.is_none());
+        let began = tokio::time::Instant::now();
+        let mut waits = take(&budget, 2 * PIECE, Wait::Turn).await;
+        assert!(waits.is_some() && began.elapsed() < crate::spare::KEPT + LOOK);
+        assert!(first.is_empty() && others.iter().all(|(spare, _)| spare.is_empty()));
+        // They go on with what others leave.
+        for (_, share) in &mut others {
+            assert!(budget.grow(share, 200 * KIB, PIECE, Wait::No).await);
+        }
+        waits = None;
+        assert!(budget.grow(&mut next, PIECE, PIECE, Wait::No).await, "{waits:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_keeps_one_pieces_room() {
+        let budget = Budget::new(4 * PIECE as usize, PIECE);
+        let spare = Spare::new(&budget);
+        for _ in 0..3 {
+            let share = take(&budget, PIECE, Wait::No).await.unwrap();
+            share.leave_to(&spare);
+        }
+        let rest = take(&budget, 2 * PIECE, Wait::No).await.unwrap();
+        assert!(take(&budget, 50 * KIB, Wait::No).await.is_none());
+        let mut next = Share::from_spare(&spare);
+        assert!(budget.grow(&mut next, PIECE, PIECE, Wait::No).await);
+        drop(rest);
     }
 
     #[tokio::test(start_paused = true)]
@@ -281,10 +395,12 @@ mod tests {
         }
         assert_eq!(began.elapsed(), PATIENCE);
         // What must not pass through gets its turn at once, and only one of them.
-        let turn = take(&budget, PIECE, Wait::Long).await.unwrap();
+        let turn = take(&budget, PIECE, Wait::Turn).await.unwrap();
         assert_eq!(began.elapsed(), PATIENCE);
-        assert!(take(&budget, PIECE, Wait::Long).await.is_none());
-        assert!(turn.lasting().is_none(), "a turn ends with its piece");
+        assert!(take(&budget, PIECE, Wait::Turn).await.is_none());
+        let spare = Spare::new(&budget);
+        turn.leave_to(&spare);
+        assert!(spare.is_empty(), "a turn ends with its piece");
         drop(all);
         let began = tokio::time::Instant::now();
         let all = take(&budget, PIECE + UNCOUNTED, Wait::No).await.unwrap();

@@ -86,7 +86,7 @@ impl S3Grower {
             }
             let room = self.noted.part_size.saturating_sub(self.filled());
             let now = chunk.split_to(chunk.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
-            self.make_room(now.len()).await?;
+            let room = self.make_room(now.len()).await?;
             if self.held.len() == 0 {
                 self.since = Instant::now();
             }
@@ -94,21 +94,23 @@ impl S3Grower {
             self.new = true;
             if self.filled() >= self.noted.part_size {
                 self.send().await?;
+            } else if !room {
+                self.put_tail().await?;
             }
         }
         Ok(())
     }
 
     /// Makes room for the next bytes: with that of its own parts that are done, and with its own,
-    /// if it must.
-    async fn make_room(&mut self, bytes: usize) -> Result<(), Error> {
+    /// if it must. False where there is none for as long as others hold it: what has come is in
+    /// memory anyway, and little, and is not to wait there for them.
+    async fn make_room(&mut self, bytes: usize) -> Result<bool, Error> {
         let most = self.noted.part_size;
         if self.held.make_room(&self.store.budget, bytes, most, Wait::No).await {
-            return Ok(());
+            return Ok(true);
         }
         self.broken = true;
-        while let Some(share) = self.upload.spare().await? {
-            self.held.take_room(share);
+        while self.upload.has_room().await? {
             if self.held.make_room(&self.store.budget, bytes, most, Wait::No).await {
                 break;
             }
@@ -116,15 +118,13 @@ impl S3Grower {
         self.broken = false;
         let wait = if self.held.len() >= MANY { Wait::No } else { Wait::Short };
         if self.held.make_room(&self.store.budget, bytes, most, wait).await {
-            return Ok(());
+            return Ok(true);
         }
-        if self.held.len() >= LEAST {
-            self.put_tail().await?;
+        if self.held.len() < LEAST {
+            return Ok(false);
         }
-        match self.held.make_room(&self.store.budget, bytes, most, Wait::Patient).await {
-            true => Ok(()),
-            false => Err(Error::Busy { doing: DOING }),
-        }
+        self.put_tail().await?;
+        Ok(self.held.make_room(&self.store.budget, bytes, most, Wait::No).await)
     }
 
     /// Sends what there is of the next part.
@@ -135,8 +135,7 @@ impl S3Grower {
         // Should this fail, or be given up half way.
         self.broken = true;
         self.gathered = true;
-        let next = Buffered::new(self.upload.spare_now());
-        let part = std::mem::replace(&mut self.held, next);
+        let part = std::mem::replace(&mut self.held, self.upload.next_part());
         self.upload.send(part).await?;
         self.broken = false;
         Ok(())
@@ -148,7 +147,6 @@ impl S3Grower {
         if tails == 0 {
             return Ok(());
         }
-        self.held.take_room(self.upload.spare_now());
         let (bytes, whole) = (usize::try_from(tails).unwrap_or(usize::MAX), self.filled());
         let budget = &self.store.budget;
         // Too large for a turn: several that wait with a part of their room would wait for each
@@ -157,7 +155,7 @@ impl S3Grower {
             && whole > self.store.part_size()
         {
             match self.held.len() {
-                0 => self.held = Buffered::default(),
+                0 => self.held = self.upload.next_part(),
                 _ => self.put_held().await?,
             }
         }
@@ -187,7 +185,7 @@ impl S3Grower {
         self.settle().await?;
         let tail = tail::put(&self.store, self.version, &self.held).await?;
         self.noted.tails.push(tail);
-        self.held = Buffered::default();
+        self.held = self.upload.next_part();
         self.new = false;
         Ok(())
     }

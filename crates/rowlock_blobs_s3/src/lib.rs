@@ -33,6 +33,7 @@ mod read;
 mod resolve;
 mod retry;
 mod settings;
+mod spare;
 mod store;
 mod streams;
 mod tail;

@@ -54,7 +54,7 @@ impl PartWriter {
             let source = io::Error::other("more bytes than announced, or than go without");
             return Err(Error::Io { doing: DOING, source });
         }
-        let wait = if self.length.is_some() { Wait::Short } else { Wait::Long };
+        let wait = if self.length.is_some() { Wait::Short } else { Wait::Turn };
         let budget = &self.store.budget;
         // Even of what will pass, the first bytes wait: no socket is held for clients that dribble.
         let wait = if most > part_size { Wait::Uncounted } else { wait };

@@ -29,7 +29,7 @@ pub(crate) struct Buffered {
 }
 
 impl Buffered {
-    /// Nothing yet, with the room that there is for it already.
+    /// Nothing yet, and where its room is to come from.
     pub(crate) fn new(share: Share) -> Self {
         Self { share, ..Self::default() }
     }
@@ -43,11 +43,6 @@ impl Buffered {
         wait: Wait,
     ) -> bool {
         budget.grow(&mut self.share, self.length + bytes as u64, most, wait).await
-    }
-
-    /// Takes over another share's room.
-    pub(crate) fn take_room(&mut self, share: Share) {
-        self.share.merge(share);
     }
 
     pub(crate) fn push(&mut self, chunk: Bytes) {

@@ -3,6 +3,7 @@
 use crate::budget::Share;
 use crate::multipart::{self, Sent};
 use crate::piece::{Buffered, Source};
+use crate::spare::Spare;
 use crate::store::{Inner, MAX_PARTS};
 use crate::writer::DOING;
 use rowlock_blobs::{BlobAttributes, Error};
@@ -18,14 +19,12 @@ pub(crate) struct Sending(JoinHandle<Result<Arrived, Error>>);
 pub(crate) struct Arrived {
     pub(crate) etag: String,
     crc32: Option<String>,
-    /// The room that the bytes took.
-    share: Share,
 }
 
 impl Arrived {
     /// Bytes that were not held.
     pub(crate) fn passed(etag: String) -> Self {
-        Self { etag, crc32: None, share: Share::default() }
+        Self { etag, crc32: None }
     }
 }
 
@@ -80,8 +79,8 @@ pub(crate) struct Upload {
     summed: bool,
     sending: VecDeque<(u32, u64, Sending)>,
     sent: Vec<Sent>,
-    /// The room of a part that is done.
-    spare: Option<Share>,
+    /// The room of a part that is done: with it, this upload seldom waits for others.
+    spare: Spare,
     next: u32,
     open: bool,
 }
@@ -108,7 +107,7 @@ impl Upload {
             summed,
             sending: VecDeque::new(),
             sent: Vec::new(),
-            spare: None,
+            spare: Spare::new(&store.budget),
             next: 1,
             open: true,
         })
@@ -130,7 +129,7 @@ impl Upload {
             summed,
             sending: VecDeque::new(),
             sent: Vec::new(),
-            spare: None,
+            spare: Spare::new(&store.budget),
             next,
             open: false,
         }
@@ -140,17 +139,17 @@ impl Upload {
         self.held
     }
 
-    /// The room that a part of its own has left, once one is done; `None` when none is under way.
-    pub(crate) async fn spare(&mut self) -> Result<Option<Share>, Error> {
-        while self.spare.is_none() && !self.sending.is_empty() {
+    /// Waits until a part of its own that is done has left room; false when none is under way.
+    pub(crate) async fn has_room(&mut self) -> Result<bool, Error> {
+        while self.spare.is_empty() && !self.sending.is_empty() {
             self.wait(self.sending.len() - 1).await?;
         }
-        Ok(self.spare.take())
+        Ok(!self.spare.is_empty())
     }
 
-    /// The same, of a part that is done already.
-    pub(crate) fn spare_now(&mut self) -> Share {
-        self.spare.take().unwrap_or_default()
+    /// What holds the next part's bytes.
+    pub(crate) fn next_part(&self) -> Buffered {
+        Buffered::new(Share::from_spare(&self.spare))
     }
 
     /// Sends a part whose bytes pass through.
@@ -167,6 +166,7 @@ impl Upload {
     pub(crate) async fn send(&mut self, held: Buffered) -> Result<(), Error> {
         let (store, key, id) = (Arc::clone(&self.store), self.key.clone(), self.id.clone());
         let (size, number, summed) = (held.len(), self.next, self.summed);
+        let spare = self.spare.clone();
         self.wait(self.store.settings.queue_size.max(1) - 1).await?;
         let sending = Sending::new(async move {
             let number = i32::try_from(number).unwrap_or(i32::MAX);
@@ -179,7 +179,8 @@ impl Upload {
                 sent = multipart::put_part(&store, &key, &id, number, &held, sums.clone()).await;
             }
             let etag = sent.map_err(|failure| failure.write_error(DOING))?;
-            Ok(Arrived { etag, crc32: sums.crc32, share: held.into_share() })
+            held.into_share().leave_to(&spare);
+            Ok(Arrived { etag, crc32: sums.crc32 })
         });
         self.sent(size, sending).await
     }
@@ -222,12 +223,8 @@ impl Upload {
     pub(crate) async fn wait(&mut self, left: usize) -> Result<(), Error> {
         while self.sending.len() > left {
             let Some((number, size, sending)) = self.sending.pop_front() else { break };
-            let Arrived { etag, crc32, share } = sending.answer().await?;
+            let Arrived { etag, crc32 } = sending.answer().await?;
             self.sent.push(Sent { number, etag, size, crc32 });
-            // One is kept until the end, so that this upload never has to wait for others.
-            if self.held && self.spare.is_none() {
-                self.spare = share.lasting();
-            }
         }
         Ok(())
     }

@@ -60,8 +60,7 @@ impl Writer {
         let part_size = self.part_size();
         let left = self.length.map(|length| length.saturating_sub(self.before));
         let size = left.map_or(part_size, |left| left.min(part_size));
-        let share = self.upload.as_mut().map(Upload::spare_now).unwrap_or_default();
-        let kind = Kind::Held(Buffered::new(share));
+        let kind = Kind::Held(self.upload.as_ref().map(Upload::next_part).unwrap_or_default());
         Ok(Piece { kind, filled: 0, size })
     }
 
@@ -86,20 +85,19 @@ impl Writer {
         let wait = match &mut self.upload {
             // It gets by with the room of its parts that are done.
             Some(upload) if upload.is_held() => {
-                while let Some(share) = upload.spare().await? {
-                    held.take_room(share);
+                while upload.has_room().await? {
                     if held.make_room(budget, bytes, size, Wait::No).await {
                         return Ok(true);
                     }
                 }
-                Wait::Long
+                Wait::Turn
             }
             Some(_) => return Ok(false),
-            None if self.length.is_none() => Wait::Long,
+            None if self.length.is_none() => Wait::Turn,
             None => Wait::Short,
         };
         match (held.make_room(budget, bytes, size, wait).await, wait) {
-            (false, Wait::Long) => Err(Error::Busy { doing: DOING }),
+            (false, Wait::Turn) => Err(Error::Busy { doing: DOING }),
             (room, _) => Ok(room),
         }
     }

@@ -11,6 +11,7 @@ mod joining;
 mod listing;
 mod looks;
 mod proxy;
+mod room;
 mod servers;
 mod slow;
 mod suite;
