@@ -280,8 +280,9 @@ def the_same_is_rendered_once(server):
         same(len({content for _, content in pool.map(timed, [700] * 200)}), 1, 'what 200 who ask at once are told')
         print(f'  the same by 200 at once: {(time.monotonic() - begun) * 1000:.0f} ms')
         begun = time.monotonic()
-        list(pool.map(timed, range(500, 600)))
-        print(f'  a hundred different ones: {100 / (time.monotonic() - begun):.1f} a second')
+        # No more than a slow machine renders before those who wait are sent away.
+        list(pool.map(timed, range(500, 530)))
+        print(f'  thirty different ones: {30 / (time.monotonic() - begun):.1f} a second')
 
 
 @case
@@ -292,7 +293,7 @@ def clients_that_leave_make_room(server):
         with socket.create_connection((where.hostname, where.port)) as gone:
             gone.sendall(f'GET /storage/v1/render/image/public/open/large.png?width={400 + n} HTTP/1.1\r\nhost: x\r\n\r\n'.encode())
     # Those that were under way end by themselves, the others do not count any more.
-    wait_for('a render to succeed', lambda: play.render('public/open/a.jpg?width=33').status_code == 200)
+    wait_for('a render to succeed', lambda: play.render('public/open/a.jpg?width=33').status_code == 200, 120)
 
 
 @case
