@@ -14,6 +14,7 @@ mod outbox;
 mod parts;
 mod plans;
 mod policies;
+mod render;
 mod rest_lists;
 mod rest_objects;
 mod resumable;
