@@ -1,5 +1,6 @@
 """The server with its objects in an S3 service: the client suites over it, its layout there, and what it says when something is wrong."""
 import hashlib
+import http.client
 import http.server
 import json
 import os
@@ -7,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+import urllib.parse
 import urllib.request
 
 import boto3_access
@@ -221,6 +223,24 @@ def what_dotenv_says_to_awss_own_chain_is_heard(stage):
         contains(server.command('scrub'), 'Nothing is missing and nothing is left over', 'scrub')
     finally:
         server.discard()
+
+
+@case
+def what_a_dead_server_had_begun_is_taken_over_and_told(stage):
+    with Server(env=stage.service.environment()) as server:
+        client(server).create_bucket(Bucket='begun')
+        url = urllib.parse.urlsplit(client(server).generate_presigned_url('put_object', Params={'Bucket': 'begun', 'Key': 'half'}))
+        upload = http.client.HTTPConnection(url.hostname, url.port)
+        upload.putrequest('PUT', f'{url.path}?{url.query}')
+        upload.putheader('content-length', str(40 << 20))
+        upload.endheaders(bytes(20 << 20))
+        wait_for('the note of the write', lambda: server.sql('select count(*) from rowlock.rowlock_pending') == '1')
+        server.kill()
+        upload.close()
+        server.start()
+        told = 'took over what dead servers had begun to write, to remove it writes=1'
+        wait_for('the log to tell', lambda: told in server.log_path.read_text(), 60)
+        same([line for line in server.log_path.read_text().splitlines() if 'half' in line], [], 'lines that name what was written')
 
 
 def run():

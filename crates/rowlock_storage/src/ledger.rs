@@ -69,7 +69,12 @@ impl Storage {
         if !self.blobs.writes_in_place() {
             return Ok(());
         }
-        for name in self.catalog.adopt_pending(self.process).await? {
+        let adopted = self.catalog.adopt_pending(self.process).await?;
+        if !adopted.is_empty() {
+            let writes = adopted.len();
+            tracing::info!(writes, "took over what dead servers had begun to write, to remove it");
+        }
+        for name in adopted {
             match parse(&name) {
                 Some(blob) => self.discard(blob, ADOPTED),
                 None => tracing::error!("the ledger names a blob that cannot be"),

@@ -126,7 +126,7 @@ impl Storage {
                 let process = self.process;
                 let inherited = self.catalog.inherit_resumable(version, process, holder, false);
                 if let Some(row) = inherited.await? {
-                    tracing::info!("an upload of a dead process goes on");
+                    tracing::info!("a resumable upload of a dead server goes on here");
                     return Ok(Taken::Held(Box::new(Held::new(self, row, slot))));
                 }
                 if asked.is_none_or(|at| at.elapsed() >= ASK_AGAIN) {
@@ -151,7 +151,12 @@ impl Storage {
             None => self.catalog.take_resumable(row.version, self.process, true).await?,
             Some(holder) => {
                 let (version, process) = (row.version, self.process);
-                self.catalog.inherit_resumable(version, process, holder, true).await?
+                let inherited =
+                    self.catalog.inherit_resumable(version, process, holder, true).await?;
+                if inherited.is_some() {
+                    tracing::info!("an expired resumable upload of a dead server is given up");
+                }
+                inherited
             }
         };
         Ok(taken.map(|row| Held::new(self, row, slot)))
