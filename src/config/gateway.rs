@@ -110,10 +110,15 @@ pub(super) fn warn_of_another_port(
     let Some(url) = &gateway.public_url else { return };
     let here = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     if let Some(port) = url.port().filter(|port| here && ![0, *port].contains(&bind.port)) {
+        let (name, now) = (source.name_of(&STORAGE_PUBLIC_URL), bind.port);
+        let mend = if source.only_in_file(&[name]).is_empty() {
+            "change one of them".to_owned()
+        } else {
+            format!("sed -i -E '/^({name}|API_EXTERNAL_URL)=/s/:{port}/:{now}/' .env")
+        };
         source.warn(format!(
-            "STORAGE_PUBLIC_URL (SUPABASE_PUBLIC_URL) names port {port} of this machine, and the \
-             server listens on port {}: change one of them, unless a proxy listens on {port}",
-            bind.port
+            "{name} names port {port} of this machine, and the server listens on port {now}. \
+             Unless a proxy listens on {port}: {mend}"
         ));
     }
 }

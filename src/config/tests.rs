@@ -389,4 +389,9 @@ fn a_public_url_of_another_port_is_told_alone() {
     let warnings = told(&[("SERVER_PORT", "9000")], "http://localhost:8000");
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("port 8000") && warnings[0].contains("port 9000"), "{warnings:?}");
+    assert!(warnings[0].ends_with("s/:8000/:9000/' .env"), "{warnings:?}");
+    let exported = [("SERVER_PORT", "9000"), ("STORAGE_PUBLIC_URL", "http://localhost:8000")];
+    let warnings = told(&exported, "http://localhost:8000");
+    assert!(warnings[0].starts_with("STORAGE_PUBLIC_URL names"), "{warnings:?}");
+    assert!(warnings[0].ends_with("change one of them"), "{warnings:?}");
 }
