@@ -8,7 +8,7 @@ import urllib.request
 import s3 as s3lib
 from harness import ROOT, Failure, Server, case, contains, finish, free_port, read_env, run_cases, same, temp_dir, true, wait_for
 from pg import Postgres, stack, stack_environment
-from store import BUCKET, KEY, REGION, SECRET, store
+from store import BUCKET, KEY, REGION, SECRET, Garage, store
 
 README, OPERATIONS, S3_BACKEND = (ROOT / name for name in ('README.md', 'docs/operations.md', 'docs/s3-backend.md'))
 # supabase-js wants a WebSocket at once, which Node has from 22 on; nothing here uses one.
@@ -78,7 +78,17 @@ def the_banner_names_all_and_its_commands_work(server):
 def env_names_the_port(server):
     env = read_env(server.folder / '.env')
     same((env['SUPABASE_PUBLIC_URL'], env['API_EXTERNAL_URL']), (f'http://localhost:{server.port}',) * 2, '.env')
-    true('names port' not in server.log_path.read_text(), 'a warning about the right port')
+    def warnings():
+        return [line for line in server.log_path.read_text().splitlines() if 'names port' in line]
+    same(warnings(), [], 'warnings about the right port')
+    # The .env of a server that listened elsewhere: the warning has the command that mends it.
+    text = (server.folder / '.env').read_text()
+    (server.folder / '.env').write_text(text.replace(f':{server.port}\n', ':8000\n'))
+    server.stop()
+    server.start()
+    warning, = warnings()
+    shell(server, warning.split('Unless a proxy listens on 8000: ')[1])
+    same((server.folder / '.env').read_text(), text, '.env')
 
 
 @case
@@ -298,6 +308,35 @@ def an_s3_service_is_set_up_as_the_page_says(_):
             true(not any(server.data.glob('files/stub/stub/*')), 'something lies in files')
         finally:
             server.discard()
+
+
+@case
+def an_object_reaches_garage_as_the_page_says(_):
+    garages, ours, clients = blocks(S3_BACKEND, 'An example with Garage', 'sh')
+    if not Garage.program.exists():
+        print('needs Garage: the worked example of docs/s3-backend.md')
+        return
+    server, ports = as_at_first(), {'3900': str(free_port()), '3901': str(free_port())}
+
+    def lines(block):
+        return re.sub('390[01]', lambda port: ports[port[0]], here(server, block)).strip().splitlines()
+    *config, serve = lines(garages)
+    same(serve, 'garage -c garage.toml server --single-node', 'the last line')
+    shell(server, '\n'.join(config))
+    service = subprocess.Popen([Garage.program, *serve.split()[1:]], cwd=server.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for('Garage', lambda: not subprocess.run([Garage.program, '-c', 'garage.toml', 'health'], cwd=server.folder, capture_output=True).returncode)
+        *prepared, serve = lines(ours)
+        same(serve, 'rowlock serve', 'the last line')
+        shell(server, '\n'.join(prepared))
+        server.start()
+        told = shell(server, '\n'.join(lines(clients)))
+        contains(told, ' hello.txt\n', 'aws s3 ls')
+        true(re.search(r'^Objects: +1$', told, re.MULTILINE), f'in Garage: {told[-400:]}')
+    finally:
+        server.discard()
+        service.kill()
+        service.wait()
 
 
 if __name__ == '__main__':
