@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::format::Format;
 use crate::geometry::Plan;
 use crate::options::{Gravity, Limits, Options, Wanted};
+use crate::render::MAX_AVIF_PIXELS;
 
 /// A source that may be rendered.
 #[derive(Debug, Clone)]
@@ -44,8 +45,10 @@ pub fn inspect(bytes: &[u8], limits: &Limits) -> Result<Source, Error> {
         });
     };
     let (width, height) = header.orientation.size(header.width, header.height);
-    let dearest = Options { format: Wanted::As(Format::Avif), ..Options::default() };
-    let cost_bytes = cost(&header, &dearest);
+    let whole = |format| Options { format: Wanted::As(format), ..Options::default() };
+    let ways =
+        [Format::Png, Format::WebP, Format::Avif].map(|format| cost(&header, &whole(format)));
+    let cost_bytes = ways.into_iter().max().unwrap_or_default();
     Ok(Source { format: header.format, width, height, cost_bytes, header: Some(header) })
 }
 
@@ -87,15 +90,20 @@ fn cost(header: &Header, options: &Options) -> u64 {
         (narrowed + result) * header.pixel_bytes
     };
     let shaping = header.working_bytes + decoded + resampled;
-    shaping.max(result * after(options.format, header)) + SUNDRIES
+    shaping.max(result * after(options.format, header, result)) + SUNDRIES
 }
 
 /// Bytes for each pixel of the result once it has its size: the copies that turning it and mixing its colours make, an
 /// encoder's planes and coefficients, and the file.
-fn after(wanted: Wanted, header: &Header) -> u64 {
+fn after(wanted: Wanted, header: &Header, result: u64) -> u64 {
+    // CMYK has as many bytes and no transparency, which errs on the safe side.
+    let transparent = header.pixel_bytes.is_multiple_of(2);
     let encoding = match wanted {
-        Wanted::As(Format::Avif) => 32,
-        Wanted::As(Format::WebP) | Wanted::Auto { webp: true } => 20,
+        Wanted::As(Format::Avif) if result <= MAX_AVIF_PIXELS => 32,
+        // The tables with which libwebp packs transparency.
+        Wanted::As(Format::Avif | Format::WebP) | Wanted::Auto { webp: true } if transparent => 42,
+        Wanted::As(Format::Avif | Format::WebP) | Wanted::Auto { webp: true } => 14,
+        Wanted::Origin if header.format == Format::WebP && transparent => 42,
         _ => 14,
     };
     encoding.max(2 * header.pixel_bytes)

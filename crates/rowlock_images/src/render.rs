@@ -11,7 +11,7 @@ use crate::pixels::Pixels;
 use crate::{colour, resize, smart};
 
 /// The largest result that becomes an AVIF, as its encoder takes about a second for every two million pixels.
-const MAX_AVIF_PIXELS: u64 = 8_000_000;
+pub(crate) const MAX_AVIF_PIXELS: u64 = 8_000_000;
 
 /// A rendered image.
 #[derive(Debug, Clone)]
