@@ -132,7 +132,8 @@ def quarantine_takes_what_is_older_than_a_day(server):
     contains(found[0][2], 'moved to stub/__internal/quarantine/')
     contains(text, '1 of them were moved')
     same(set(server.blobs()) - before, {left.replace('stub/', 'stub/__internal/quarantine/', 1)}, 'what is new')
-    same(before - set(server.blobs()), {left}, 'what is gone')
+    # What was replaced while the server was busy goes in its own time.
+    same({f for f in before - set(server.blobs()) if '/busy/' not in f}, {left}, 'what is gone')
     same(scrub(server)[0], [], 'findings afterwards')
     for key in KEYS:
         same(body(client(server).get_object(Bucket=OWN, Key=key)), key.encode(), key)
