@@ -95,7 +95,7 @@ class Receiver:
             handler.send_header('content-length', '0')
         handler.end_headers()
 
-    def take(self, count, seconds=20):
+    def take(self, count, seconds=60):
         """That many events, and a moment later still no more; forgets them."""
         wait_for(f'{count} events', lambda: len(self.got) >= count, seconds)
         time.sleep(0.1)
@@ -257,7 +257,7 @@ def a_bucket_is_emptied(server):
     fine(call(server, 'POST', '/bucket', {'name': 'full'}))
     server.sql("insert into storage.objects (bucket_id, name, version, metadata) select 'full', 'k' || i, gen_random_uuid(), null from generate_series(1, 1200) i")
     fine(call(server, 'POST', '/bucket/full/empty'))
-    got = RECEIVER.take(1200, 30)
+    got = RECEIVER.take(1200)
     same(len({identity for identity, _ in got}), 1200, 'ids')
     same({short(body) for _, body in got}, {f'ObjectRemoved:Delete full/k{i}' for i in range(1, 1201)}, 'events')
     same({body['event']['payload']['metadata'] for _, body in got}, {None}, 'metadata of rows without any')
@@ -288,7 +288,7 @@ def a_bad_receiver_stops_nobody_and_loses_nothing(server):
         # Repetitions wait longer each time: nobody here waits for those that were tried already.
         server.sql("update rowlock.rowlock_events set due_at = now() where last_error is not null")
         return {body['event']['payload']['name'] for _, body in RECEIVER.got} == set(wanted) and server.sql('select count(*) from rowlock.rowlock_events') == '0'
-    wait_for('all events', all_there, 30, every=0.3)
+    wait_for('all events', all_there, 90, every=0.3)
     ids = collections.defaultdict(set)
     for identity, name in RECEIVER.tried:
         if name.startswith('bad/') and name != 'bad/more0':
