@@ -1,8 +1,9 @@
-"""Images rendered over HTTP: sizes, formats, headers, rights, signed URLs that stay what they are, hostile files, and a crowd."""
+"""Images rendered over HTTP: sizes, formats, headers, rights, signed URLs that stay what they are, hostile files, and a crowd: render.py [CROWD] (20)."""
 import concurrent.futures
 import io
 import json
 import struct
+import sys
 import threading
 import time
 import zlib
@@ -14,6 +15,7 @@ from PIL import Image
 from harness import Failure, Server, case, contains, main, same, true, wait_for
 from session_token import ALICE, BOB
 
+CROWD = int(sys.argv[1]) if len(sys.argv) > 1 else 20
 WEBP = {'accept': 'image/avif,image/webp,*/*'}
 POLICY = """
 create policy mine on storage.objects for all to authenticated using (bucket_id = 'mine' and owner_id = (select auth.uid()::text)) with check (bucket_id = 'mine');
@@ -227,7 +229,7 @@ def hostile_files(server):
 
 @case
 def a_crowd_takes_no_more_than_its_memory(server):
-    """A hundred ask for an image of 48 megapixels, each for another size; uploads go on meanwhile."""
+    """Many ask for an image of 48 megapixels, each for another size; uploads go on meanwhile."""
     play = Play.of(server)
     play.put('open', 'large.png', flat_png(8000, 6000))
     play.good(play.render('public/open/a.png?width=20'))
@@ -242,8 +244,8 @@ def a_crowd_takes_no_more_than_its_memory(server):
     other = threading.Thread(target=uploads)
     other.start()
     begun = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(100) as pool:
-        answers = list(pool.map(lambda n: play.render(f'public/open/large.png?width={200 + n}&format=origin'), range(100)))
+    with concurrent.futures.ThreadPoolExecutor(CROWD) as pool:
+        answers = list(pool.map(lambda n: play.render(f'public/open/large.png?width={200 + n}&format=origin'), range(CROWD)))
     spent = time.monotonic() - begun
     done.set()
     other.join()
@@ -255,7 +257,7 @@ def a_crowd_takes_no_more_than_its_memory(server):
         if answer.status_code == 503:
             same((answer.json()['code'], answer.headers['retry-after']), ('SlowDown', '1'), 'what is told')
         else:
-            true(200 <= opened(answer).size[0] < 300, 'size')
+            true(200 <= opened(answer).size[0] < 200 + CROWD, 'size')
     true(peak - before < BUDGET / 1e6 + 400, f'{peak:.0f} MB, {before:.0f} MB before')
     true(took, 'no upload came through meanwhile')
     same(shape(play.render('public/open/a.png?width=21'))[1][0], 21, 'afterwards')
@@ -264,7 +266,7 @@ def a_crowd_takes_no_more_than_its_memory(server):
 @case
 def the_same_is_rendered_once(server):
     play = Play.of(server)
-    noise = Image.effect_noise((4000, 3000), 90).convert('RGB')
+    noise = Image.effect_noise((4000, 3000), 30).convert('RGB')
     out = io.BytesIO()
     noise.save(out, 'JPEG', quality=85)
     play.put('open', 'noise.jpg', out.getvalue(), 'image/jpeg')
@@ -273,16 +275,17 @@ def the_same_is_rendered_once(server):
         begun = time.monotonic()
         answer = play.good(play.render(f'public/open/noise.jpg?width={width}', headers=WEBP))
         return time.monotonic() - begun, answer.content
-    fresh = sorted(timed(400 + n)[0] for n in range(9))
-    print(f'  12 MP JPEG ({len(out.getvalue()) / 1e6:.1f} MB) to 400 px: {fresh[4] * 1000:.0f} ms (median of 9)')
+    fresh = sorted(timed(400 + n)[0] for n in range(5))
+    print(f'  12 MP JPEG ({len(out.getvalue()) / 1e6:.1f} MB) to 400 px: {fresh[2] * 1000:.0f} ms (median of 5)')
     with concurrent.futures.ThreadPoolExecutor(200) as pool:
         begun = time.monotonic()
         same(len({content for _, content in pool.map(timed, [700] * 200)}), 1, 'what 200 who ask at once are told')
         print(f'  the same by 200 at once: {(time.monotonic() - begun) * 1000:.0f} ms')
         begun = time.monotonic()
         # No more than a slow machine renders before those who wait are sent away.
-        list(pool.map(timed, range(500, 530)))
-        print(f'  thirty different ones: {30 / (time.monotonic() - begun):.1f} a second')
+        few = range(500, 500 + min(CROWD // 2, 30))
+        list(pool.map(timed, few))
+        print(f'  {len(few)} different ones: {len(few) / (time.monotonic() - begun):.1f} a second')
 
 
 @case

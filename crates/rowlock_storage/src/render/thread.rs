@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use crate::Error;
 
 /// By how much these threads step back behind those that talk to clients (`setpriority(2)`).
-const NICE: i32 = 10;
+const NICE: i32 = 5;
 
 /// Runs `work` on a thread of its own. The work goes on to its end even where nobody waits for it
 /// any more.
