@@ -144,7 +144,7 @@ def the_bucket_is_made_whatever_the_password_holds(_):
 def every_variable_is_one_that_the_server_reads(_):
     names = known()
     # The table goes on to name what has no effect; and texts mention variables of others.
-    for name, read in (('STORAGE_BACKEND', True), ('GLOBAL_S3_BUCKET', True), ('AWS_DEFAULT_REGION', True), ('IMGPROXY_URL', False), ('POSTGREST_URL', False), ('ENABLE_IMAGE_TRANSFORMATION', False)):
+    for name, read in (('STORAGE_BACKEND', True), ('GLOBAL_S3_BUCKET', True), ('AWS_DEFAULT_REGION', True), ('ENABLE_IMAGE_TRANSFORMATION', True), ('IMGPROXY_REQUEST_TIMEOUT', False), ('POSTGREST_URL', False)):
         same(name in names, read, name)
     same(variables('| `READ` | `ALSO` | `DEFAULT` | not `MENTIONED` |\n\n`LATER`, `NEVER`'), {'READ', 'ALSO'}, 'the table')
     for base in ([OURS], []):
