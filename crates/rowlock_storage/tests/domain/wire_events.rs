@@ -6,8 +6,11 @@ use crate::wire::Counted;
 use rowlock_storage::{Context, Expected, MoveRequest, WriteCondition};
 use rowlock_types::BucketName;
 
-/// Work, then trips and statements without and with events.
-const TABLE: [(&str, (u32, u32), (u32, u32)); 5] = [
+/// Trips and statements.
+type Cost = (u32, u32);
+
+/// Work, and what it costs without and with events.
+const TABLE: [(&str, Cost, Cost); 5] = [
     ("receive", (1, 6), (1, 7)),
     ("receive, new only", (1, 5), (1, 7)),
     ("move_object", (2, 13), (2, 14)),
