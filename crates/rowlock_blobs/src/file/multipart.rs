@@ -6,12 +6,15 @@ use super::folders::Target;
 use super::sys::failed;
 use super::temp::Temp;
 use crate::{BlobAttributes, BlobKey, Error, MultipartBlob, PartInfo};
+use rowlock_digest::RunningMd5;
 use rowlock_types::Version;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use std::sync::Arc;
 
+/// How many bytes of a part are hashed at a time.
+const HASHED: usize = 1 << 20;
 const NO_FOLDER: Error = Error::UnsupportedKey("its upload id is not one of files");
 
 /// What the reference reads when it completes an upload that we began; both are always there.
@@ -57,7 +60,11 @@ pub(super) fn complete(
     }
     let mut temp = Temp::create(store)?;
     for part in parts {
-        copy::append(&open_part(store, upload, part)?, &mut temp)?;
+        let source = open_part(store, upload, part)?;
+        if !source.tagged && !has_md5(&source.opened, &part.etag)? {
+            return Err(Error::PartNotFound(part.number));
+        }
+        copy::append(&source.opened, &mut temp)?;
     }
     temp.set_attributes(attributes)?;
     temp.sync()?;
@@ -69,18 +76,44 @@ pub(super) fn complete(
     Ok((version, length))
 }
 
-/// Opens a part and checks that it is the one meant.
-fn open_part(store: &Inner, upload: &MultipartBlob, part: &PartInfo) -> Result<Source, Error> {
+/// A part that is there.
+struct Opened {
+    opened: Source,
+    /// Whether the file system remembers its tag, and it is the one meant.
+    tagged: bool,
+}
+
+/// Whether a tag is the MD5 of these bytes, or none at all.
+fn has_md5(source: &Source, etag: &str) -> Result<bool, Error> {
+    let mut wanted = [0; 16];
+    if hex::decode_to_slice(etag.trim_matches('"'), &mut wanted).is_err() {
+        return Ok(true);
+    }
+    let (mut digest, mut buffer, mut at) = (RunningMd5::new(), vec![0; HASHED], 0);
+    while at < source.size {
+        let read = retry_on_intr(|| rustix::io::pread(&source.file, buffer.as_mut_slice(), at))
+            .map_err(failed("reading a part"))?;
+        if read == 0 {
+            return Err(Error::WrongLength { expected: source.size, found: at });
+        }
+        digest.update(&buffer[..read]);
+        at += read as u64;
+    }
+    Ok(digest.finish() == wanted)
+}
+
+/// Opens a part and checks that it is the one meant, as far as that is known without its bytes.
+fn open_part(store: &Inner, upload: &MultipartBlob, part: &PartInfo) -> Result<Opened, Error> {
     let missing = || Error::PartNotFound(part.number);
     let place = store.layout.part(upload, part.number).ok_or_else(missing)?;
-    let source = store.open_regular(place.path())?.ok_or_else(missing)?;
-    if source.size != part.size {
-        return Err(Error::WrongLength { expected: part.size, found: source.size });
+    let opened = store.open_regular(place.path())?.ok_or_else(missing)?;
+    if opened.size != part.size {
+        return Err(Error::WrongLength { expected: part.size, found: opened.size });
     }
-    // Where the file system remembers it: a part that was replaced while its row was not is
-    // another part.
+    // A part that was replaced while its row was not is another part: a part takes its place
+    // before the transaction that records it has ended, and that may fail.
     let mut kept = [0; 128];
-    let kept = match rustix::fs::fgetxattr(&source.file, "user.supabase.etag", &mut kept) {
+    let kept = match rustix::fs::fgetxattr(&opened.file, "user.supabase.etag", &mut kept) {
         Ok(length) => std::str::from_utf8(&kept[..length]).unwrap_or_default(),
         Err(_) => "",
     };
@@ -88,7 +121,7 @@ fn open_part(store: &Inner, upload: &MultipartBlob, part: &PartInfo) -> Result<S
     if !kept.is_empty() && !bare.is_empty() && !kept.trim_matches('"').eq_ignore_ascii_case(bare) {
         return Err(missing());
     }
-    Ok(source)
+    Ok(Opened { opened, tagged: !kept.is_empty() })
 }
 
 /// Removes an upload's parts and metadata, and its folders as far as they get empty. What else
