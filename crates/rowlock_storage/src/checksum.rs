@@ -1,7 +1,7 @@
 //! S3 checksums of objects: what a writer claims, what the row keeps
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html>).
 
-use crate::Error;
+use crate::{Error, Object};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rowlock_digest::{Algorithm, Checksum, composite, full_object};
@@ -83,6 +83,18 @@ pub(crate) fn of_bytes(checksum: &Checksum) -> StoredChecksum {
         value: checksum.base64(),
         kind: ChecksumType::FullObject,
     }
+}
+
+/// What is known of all of an object's bytes: its checksum, or else its tag where that can be their
+/// MD5 (it is none where an object was joined, and a row that was made by hand may have any).
+pub(crate) fn of_object(object: &Object) -> Option<Checksum> {
+    let stored = object.metadata.rowlock.as_ref().and_then(|extra| extra.checksum.as_ref());
+    let stored = stored.filter(|sum| sum.kind == ChecksumType::FullObject).and_then(|sum| {
+        let algorithm = sum.algorithm.parse::<Algorithm>().ok()?;
+        Checksum::parse(algorithm, &sum.value).ok()
+    });
+    let tag = || Checksum::new(Algorithm::Md5, hex::decode(object.etag.bare()).ok()?).ok();
+    stored.or_else(tag)
 }
 
 /// A part's checksums as our table keeps them; `None` where there is none.

@@ -173,7 +173,8 @@ impl Storage {
         compute: Option<Algorithm>,
     ) -> Result<(ETag, Option<Checksum>), Error> {
         let body = self.read_blob(source, 0..source.size).await?;
-        let expected = Expected { length: Some(source.size), compute, ..Expected::default() };
+        let (length, stored) = (Some(source.size), crate::checksum::of_object(source));
+        let expected = Expected { length, compute, stored, ..Expected::default() };
         let writer = self.blobs.writer(blob, &new.attributes(), Some(source.size));
         let (writer, received) = receive(upload_stream(body), writer, &expected, None).await?;
         writer.finish().await?;

@@ -29,6 +29,8 @@ pub struct Expected {
     pub trailer: Option<TrailerChecks>,
     /// A checksum to compute although the client sends none.
     pub compute: Option<Algorithm>,
+    /// What the bytes have where they are not a client's, but come from the store.
+    pub stored: Option<Checksum>,
 }
 
 /// Checksums announced by `x-amz-trailer`: their algorithms are known at the start, their values
@@ -48,6 +50,7 @@ impl Expected {
         all.extend(self.checksums.iter().map(Checksum::algorithm));
         all.extend(self.trailer.iter().flat_map(|trailer| trailer.algorithms.iter().copied()));
         all.extend(self.compute);
+        all.extend(self.stored.iter().map(Checksum::algorithm));
         all
     }
 
@@ -70,6 +73,18 @@ impl Expected {
     fn verify(&self, received: &Received) -> Result<(), Error> {
         if self.length.is_some_and(|length| length != received.size) {
             return Err(Error::IncompleteBody);
+        }
+        if let Some(stored) = &self.stored
+            && received.digests.fits(stored) != Some(true)
+        {
+            tracing::error!(
+                algorithm = %stored.algorithm(),
+                "the store gave other bytes of an object than were written: its copy is given up"
+            );
+            let why = "other bytes than the object's".to_owned();
+            return Err(
+                rowlock_blobs::Error::Unavailable { doing: "copying an object", why }.into()
+            );
         }
         if self.md5.is_some_and(|md5| Some(md5) != received.digests.md5()) {
             return Err(Error::BadDigest("Content-MD5"));

@@ -162,7 +162,7 @@ impl Announced {
             PayloadMode::Hashed(digest) => Some(digest),
             _ => None,
         };
-        let expected = Expected { length, md5, sha256, checksums, trailer, compute: None };
+        let expected = Expected { length, md5, sha256, checksums, trailer, ..Expected::default() };
         Ok(Self { length, expected, trailer_names })
     }
 }

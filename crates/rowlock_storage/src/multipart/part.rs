@@ -143,8 +143,11 @@ impl Storage {
             ))
             .await;
         }
+        // Of a range nothing is known that its bytes could be compared with.
+        let whole = range == (0..source.size);
+        let stored = whole.then(|| crate::checksum::of_object(source)).flatten();
         let body = self.read_blob(source, range).await?;
-        let expected = Expected { length: Some(length), ..Expected::default() };
+        let expected = Expected { length: Some(length), stored, ..Expected::default() };
         part.receive(upload_stream(body), expected).await
     }
 }

@@ -4,11 +4,11 @@ use crate::support::stores::{Hooked, Hooks};
 use crate::support::{ALICE, Plan, Rig, Wrap, body, key, new_object, service, user};
 use rowlock_digest::{Algorithm, Checksum, Digests};
 use rowlock_storage::{
-    ChecksumFault, ClaimedChecksums, CompletePart, Completed, Context, DEFAULT_CHECKSUM, Error,
-    Expected, LimitOf, ListUploadsQuery, Part, SizeLimit, UploadsEntry, WantedChecksum,
-    WriteCondition,
+    ChecksumFault, ClaimedChecksums, CompletePart, Completed, Context, CopyMetadata, CopyRequest,
+    DEFAULT_CHECKSUM, Error, Expected, LimitOf, ListUploadsQuery, Part, SizeLimit, UploadsEntry,
+    WantedChecksum, WriteCondition,
 };
-use rowlock_types::{BucketName, ChecksumType, StoredChecksum, UploadId};
+use rowlock_types::{BucketName, ChecksumType, ETag, RowlockMetadata, StoredChecksum, UploadId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -175,6 +175,82 @@ async fn copied_parts_have_the_default_checksum() {
         assert_eq!(copied.checksum.as_ref(), Some(&wanted));
         let done = upload.complete(&[&copied], ClaimedChecksums::default()).await.unwrap();
         assert_eq!(done.checksum.map(|sum| sum.value), Some(wanted.base64()));
+    }
+}
+
+/// A copy has digests of its own, so that nobody finds out later.
+#[tokio::test]
+async fn no_copy_has_other_bytes_than_its_source_is_known_to_have() {
+    let hooks = Arc::new(Hooks::default());
+    let shared = Arc::clone(&hooks);
+    let wrap: Wrap = Box::new(|inner| Arc::new(Hooked { inner, hooks: shared }));
+    let rig = Rig::with(Plan { wrap: Some(wrap), ..Plan::default() }).await;
+    let (bucket, ctx) = (rig.bucket("one").await, service());
+    let bytes = vec![b'c'; 100_000];
+    rig.put(&ctx, &bucket, NAME, &bytes).await.unwrap();
+    let tagged = rig.storage.find_object(&ctx, &bucket, &key(NAME)).await.unwrap();
+    let with = |etag: &str, sum: Option<Checksum>| {
+        let mut object = tagged.clone();
+        object.etag = ETag::new(etag);
+        let checksum = sum.map(|sum| StoredChecksum {
+            algorithm: sum.algorithm().name().into(),
+            value: sum.base64(),
+            kind: ChecksumType::FullObject,
+        });
+        object.metadata.rowlock = Some(RowlockMetadata { checksum, ..Default::default() });
+        object
+    };
+    let foreign = "0123456789abcdef0123456789abcdef";
+    let crc = || Some(sum(Algorithm::Crc32, &bytes));
+    let cases = [
+        (tagged.clone(), true),
+        (with(tagged.etag.bare(), crc()), true),
+        // A store's own tag that only looks like an MD5: the checksum is the better witness.
+        (with(foreign, crc()), true),
+        // Of these nothing is known.
+        (with("4e8a2b-1f", None), false),
+        (with("8f14e45f-ceea-467f-9575-dc2a2a2c7c2f", None), false),
+    ];
+    let files = rig.files();
+    for (source, known) in cases {
+        let case = format!("{:?} {:?}", source.etag, source.metadata.rowlock);
+        for flips in [true, false] {
+            *hooks.flips.lock() = flips;
+            let request = CopyRequest {
+                bucket: bucket.clone(),
+                key: key("copy"),
+                metadata: CopyMetadata::Source,
+                condition: WriteCondition::None,
+                tags: None,
+                checksum: Some(Algorithm::Sha256),
+            };
+            let copied = rig.storage.copy_object(&ctx, &source, request).await;
+            let upload = Uploading::begin(&rig, ctx.clone(), &bucket, None).await;
+            let whole = 0..source.size;
+            let (name, id) = (key(NAME), &upload.id);
+            let part = rig.storage.copy_part(&ctx, &bucket, &name, id, 1, &source, whole).await;
+            if flips && known {
+                for refused in [copied.map(drop), part.map(drop)] {
+                    assert!(matches!(refused, Err(Error::StorageUnavailable(_))), "{case}");
+                }
+                // Earlier uploads' folders go later.
+                let of_it = format!("multiparts/{id}");
+                let counts = |file: &std::path::PathBuf| {
+                    let other = !files.contains(file) && !file.starts_with("multiparts");
+                    other || file.starts_with(&of_it) && file.ends_with("part-1")
+                };
+                let new: Vec<_> = rig.files().into_iter().filter(counts).collect();
+                assert_eq!(new, Vec::<std::path::PathBuf>::new(), "{case}");
+            } else {
+                let copied = copied.unwrap().checksum.unwrap();
+                let fits = copied.value == sum(Algorithm::Sha256, &bytes).base64();
+                assert_eq!(fits, !flips, "{case}");
+                assert_eq!(part.unwrap().etag == tagged.etag, !flips, "{case}");
+                rig.storage.delete_object(&ctx, &bucket, &key("copy")).await.unwrap();
+                rig.drain().await;
+            }
+            rig.storage.abort_multipart(&ctx, &bucket, &name, id).await.unwrap();
+        }
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Hooks {
     pub(crate) leaves: Mutex<bool>,
     /// Blobs of which unfinished uploads were asked to be removed.
     pub(crate) unfinished: Mutex<Vec<BlobKey>>,
+    /// One bit of what is read of a blob is another while this is set.
+    pub(crate) flips: Mutex<bool>,
     /// Deletions fail while this is set.
     pub(crate) fail_deletes: Mutex<bool>,
     /// The store is away while this is set: deletions fail as they do then.
@@ -145,7 +147,13 @@ impl BlobStore for Hooked {
     }
 
     async fn read(&self, blob: &BlobKey, size: u64, range: Range<u64>) -> Result<BlobBody, Error> {
-        self.inner.read(blob, size, range).await
+        let read = self.inner.read(blob, size, range).await?;
+        if !*self.hooks.flips.lock() {
+            return Ok(read);
+        }
+        let mut bytes = super::collect(read).await;
+        *bytes.last_mut().unwrap() ^= 1;
+        Ok(BlobBody::Bytes(bytes.into()))
     }
 
     async fn head(&self, blob: &BlobKey) -> Result<u64, Error> {
