@@ -59,8 +59,8 @@ pub trait GrowingStore: Send + Sync {
     /// [`Error::TooLarge`].
     fn check_growing(&self, length: u64) -> Result<(), Error>;
 
-    /// Begins a blob that grows, to `length` bytes where that is known; a repeated call begins
-    /// anew.
+    /// Begins a blob that grows, to `length` bytes where that is known, of which `first` are about
+    /// to come and perhaps as many each time; a repeated call begins anew.
     ///
     /// # Errors
     /// [`Error::TooLarge`], [`Error::UnsupportedKey`], [`Error::Full`], or the store's failure.
@@ -69,6 +69,7 @@ pub trait GrowingStore: Send + Sync {
         blob: &BlobKey,
         attributes: &BlobAttributes,
         length: Option<u64>,
+        first: Option<u64>,
     ) -> Result<Growth, Error>;
 
     /// Goes on where `growth` ends: what lies beyond (of an attempt that nobody kept the growth

@@ -108,7 +108,8 @@ async fn round_trips(store: &dyn BlobStore, bucket: &str, part: usize) {
         let blob = blob(bucket, &key);
         let bytes = pattern(requests.iter().sum());
         let length = known.then_some(bytes.len() as u64);
-        let mut growth = kept(&store.create_growing(&blob, &attributes(), length).await.unwrap());
+        let mut growth =
+            kept(&store.create_growing(&blob, &attributes(), length, None).await.unwrap());
         assert_eq!(growth.offset, 0);
         for size in *requests {
             let at = usize::try_from(growth.offset).unwrap();
@@ -126,7 +127,7 @@ async fn lost_attempts(store: &dyn BlobStore, bucket: &str, part: usize) {
     let (blob, bytes) = (blob(bucket, "grow/lost"), pattern(2 * part + 1000));
     let wrong = pattern(part + 2000);
     let length = Some(bytes.len() as u64);
-    let mut growth = store.create_growing(&blob, &attributes(), length).await.unwrap();
+    let mut growth = store.create_growing(&blob, &attributes(), length, None).await.unwrap();
     for end in [1000, part, part + 1, bytes.len()] {
         // Cut off, synced and forgotten, both.
         for syncs in 0..3 {
@@ -166,7 +167,7 @@ pub(crate) async fn settled(store: &dyn BlobStore, blob: &BlobKey, growth: &Grow
 async fn one_grower_syncs_often(store: &dyn BlobStore, bucket: &str, part: usize) {
     let (blob, bytes) = (blob(bucket, "grow/often"), pattern(3 * part + 1000));
     for (steps, between) in [(part / 3, false), (part / 3, true), (part, false)] {
-        let created = store.create_growing(&blob, &attributes(), None).await.unwrap();
+        let created = store.create_growing(&blob, &attributes(), None, None).await.unwrap();
         let mut one = grower(store, &blob, &created).await;
         assert_eq!(one.sync(false).await.unwrap(), created);
         assert_eq!(one.checkpoint().await.unwrap(), created);
@@ -198,7 +199,7 @@ async fn finished_again(store: &dyn BlobStore, bucket: &str, part: usize) {
     for (size, last) in [(0, true), (5, true), (5, false), (part + 5, false)] {
         let bytes = pattern(size);
         let length = Some(size as u64);
-        let created = store.create_growing(&blob, &attributes(), length).await.unwrap();
+        let created = store.create_growing(&blob, &attributes(), length, None).await.unwrap();
         let growth = append(store, &blob, &created, &bytes, last).await;
         let first = finish(store, &blob, &growth, &bytes).await;
         for _ in 0..2 {
@@ -230,9 +231,9 @@ async fn is_gone(store: &dyn BlobStore, blob: &BlobKey, growth: &Growth) {
 
 async fn begun_again(store: &dyn BlobStore, bucket: &str) {
     let (blob, bytes) = (blob(bucket, "grow/anew"), pattern(700_000));
-    let created = store.create_growing(&blob, &attributes(), None).await.unwrap();
+    let created = store.create_growing(&blob, &attributes(), None, None).await.unwrap();
     append(store, &blob, &created, &pattern(900_000), false).await;
-    let created = store.create_growing(&blob, &attributes(), None).await.unwrap();
+    let created = store.create_growing(&blob, &attributes(), None, None).await.unwrap();
     let growth = append(store, &blob, &created, &bytes, true).await;
     let grown = store.finish_growing(&blob, &growth, &attributes()).await.unwrap();
     holds(store, &blob, &grown, &bytes).await;
@@ -250,7 +251,7 @@ async fn removed(store: &dyn BlobStore, bucket: &str, part: usize) {
     for (size, known) in [(0, true), (10, true), (10, false), (part + 10, true), (part + 10, false)]
     {
         let blob = blob(bucket, "grow/gone");
-        let created = store.create_growing(&blob, &attributes(), None).await.unwrap();
+        let created = store.create_growing(&blob, &attributes(), None, None).await.unwrap();
         let growth = append(store, &blob, &created, &pattern(size), false).await;
         assert!(traces(store, &blob).await > 0);
         for _ in 0..2 {
@@ -269,9 +270,9 @@ async fn removed(store: &dyn BlobStore, bucket: &str, part: usize) {
 async fn refusals(store: &dyn BlobStore, bucket: &str) {
     let with = blob(bucket, "grow/odd");
     let without = BlobKey { version: None, ..with.clone() };
-    let refused = store.create_growing(&without, &attributes(), None).await;
+    let refused = store.create_growing(&without, &attributes(), None, None).await;
     assert!(matches!(refused, Err(Error::UnsupportedKey(_))), "{refused:?}");
-    let created = store.create_growing(&with, &attributes(), None).await.unwrap();
+    let created = store.create_growing(&with, &attributes(), None, None).await.unwrap();
     let odd = [
         Growth { offset: 1, ..created.clone() },
         Growth { offset: 0, inner: serde_json::json!(null) },

@@ -7,7 +7,7 @@
 use crate::budget::Wait;
 use crate::growing::Noted;
 use crate::piece::Buffered;
-use crate::store::{Inner, MAX_PARTS, MIN_PART};
+use crate::store::{Inner, MAX_PARTS};
 use crate::tail::{self, Tail};
 use crate::upload::Upload;
 use async_trait::async_trait;
@@ -183,7 +183,8 @@ impl S3Grower {
 
     async fn put_held(&mut self) -> Result<(), Error> {
         self.settle().await?;
-        let tail = tail::put(&self.store, self.version, &self.held).await?;
+        let unsure = &mut self.noted.unsure;
+        let tail = tail::put(&self.store, self.version, &self.held, unsure).await?;
         self.noted.tails.push(tail);
         self.held = self.upload.next_part();
         self.new = false;
@@ -198,7 +199,8 @@ impl S3Grower {
         let mut held = Buffered::default();
         let chunks = tail::read(&self.store, self.version, run, &mut held).await?;
         held.prepend(chunks);
-        let one = tail::put(&self.store, self.version, &held).await?;
+        let unsure = &mut self.noted.unsure;
+        let one = tail::put(&self.store, self.version, &held, unsure).await?;
         let merged = self.noted.tails.splice(at..at + RUN, [one]);
         self.dropped.extend(merged.map(|tail| tail.name));
         Ok(())
@@ -243,9 +245,6 @@ impl S3Grower {
     }
 
     async fn keep(&mut self, last: bool) -> Result<(), Error> {
-        if self.noted.parts.is_empty() && self.upload.is_new() && !last {
-            self.noted.part_size = fitting(&self.noted, self.filled());
-        }
         let full = self.filled() >= self.noted.part_size;
         if full || last && self.held.len() > 0 {
             self.closed |= last;
@@ -258,15 +257,6 @@ impl S3Grower {
         self.new = false;
         Ok(())
     }
-}
-
-/// The size of parts for a client that sent `first` bytes and may send as many each time: so many,
-/// or a multiple that parts may have, so that its requests end with a part.
-fn fitting(noted: &Noted, first: u64) -> u64 {
-    let Some(length) = noted.length.filter(|_| first > 0) else { return noted.part_size };
-    let least = MIN_PART.max(length.div_ceil(MAX_PARTS));
-    let size = least.div_ceil(first).saturating_mul(first);
-    if size <= noted.part_size { size } else { noted.part_size }
 }
 
 #[async_trait]
@@ -309,45 +299,5 @@ impl Grower for S3Grower {
         // Should it fail, it is not tried again: whoever asks wants to know what there is.
         self.keep(last).await.inspect_err(|_| self.broken = true)?;
         self.growth()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_fit_what_a_client_sends_at_a_time() {
-        const MIB: u64 = 1 << 20;
-        let size = |first, part_size, length| {
-            let noted = Noted {
-                upload: "id".into(),
-                summed: true,
-                part_size,
-                length,
-                parts: Vec::new(),
-                tails: Vec::new(),
-                dropped: Vec::new(),
-            };
-            fitting(&noted, first)
-        };
-        for (first, length, wanted) in [
-            (0, Some(100 * MIB), 16 * MIB),
-            (6 * MIB, Some(100 * MIB), 6 * MIB),
-            (5 * MIB, Some(100 * MIB), 5 * MIB),
-            (3 * MIB, Some(100 * MIB), 6 * MIB),
-            (MIB, Some(100 * MIB), 5 * MIB),
-            (7, Some(100 * MIB), 5 * MIB + 1),
-            (12 * MIB, Some(100 * MIB), 12 * MIB),
-            // Parts would be more than there may be, or larger than they should.
-            (6 * MIB, Some(60_000 * MIB), 6 * MIB),
-            (6 * MIB, Some(60_000 * MIB + 1), 12 * MIB),
-            (6 * MIB, Some(120_000 * MIB + 1), 16 * MIB),
-            (u64::MAX, Some(100 * MIB), 16 * MIB),
-            (6 * MIB, None, 16 * MIB),
-        ] {
-            assert_eq!(size(first, 16 * MIB, length), wanted, "{first} of {length:?}");
-            assert!(wanted == 16 * MIB || wanted % first == 0);
-        }
     }
 }

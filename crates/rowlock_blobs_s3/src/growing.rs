@@ -6,7 +6,7 @@ use crate::layout::checked;
 use crate::multipart::{self, Sent};
 use crate::piece::Buffered;
 use crate::read;
-use crate::store::{Inner, S3Store};
+use crate::store::{Inner, MAX_PARTS, MIN_PART, S3Store};
 use crate::tail::{self, Tail};
 use async_trait::async_trait;
 use rowlock_blobs::{BlobAttributes, BlobKey, Error, Grower, GrowingStore, Grown, Growth};
@@ -33,6 +33,9 @@ pub(crate) struct Noted {
     pub(crate) tails: Vec<Tail>,
     /// The names of tails that are not needed any more, and may still be there.
     pub(crate) dropped: Vec<String>,
+    /// Whether a tail may still arrive of which it was not heard that it had.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) unsure: bool,
 }
 
 /// Entity tag (without quotes), length in bytes, CRC32 in Base64.
@@ -101,9 +104,12 @@ impl GrowingStore for S3Store {
         blob: &BlobKey,
         attributes: &BlobAttributes,
         length: Option<u64>,
+        first: Option<u64>,
     ) -> Result<Growth, Error> {
         version(blob)?;
-        let part_size = self.0.growing_part_size(length)?;
+        // Kept before any part is sent, and to the end: what an earlier attempt has sent may arrive
+        // any time, and must be what a later one sends in its place.
+        let part_size = fitting(self.0.growing_part_size(length)?, length, first);
         let key = checked(self.0.layout.key(blob))?;
         let (upload, summed) = multipart::create_summed(&self.0, &key, attributes).await?;
         let noted = Noted {
@@ -114,6 +120,7 @@ impl GrowingStore for S3Store {
             parts: Vec::new(),
             tails: Vec::new(),
             dropped: Vec::new(),
+            unsure: false,
         };
         noted.growth()
     }
@@ -151,6 +158,7 @@ impl GrowingStore for S3Store {
         } else {
             finished(store, &key, growth.offset).await?
         };
+        grown.left = noted.unsure;
         let removed = async {
             tail::remove_known(store, version, &noted).await?;
             tail::remove_listed(store, version).await
@@ -173,6 +181,15 @@ impl GrowingStore for S3Store {
         multipart::abort_all(store, &key, None).await?;
         tail::remove_listed(store, version).await
     }
+}
+
+/// The size of parts, `most` otherwise, for a client that sends `first` bytes and perhaps as many
+/// each time: so many, or a multiple that parts may have, so that its requests end with a part.
+fn fitting(most: u64, length: Option<u64>, first: Option<u64>) -> u64 {
+    let (Some(length), Some(first @ 1..)) = (length, first) else { return most };
+    let least = MIN_PART.max(length.div_ceil(MAX_PARTS));
+    let size = least.div_ceil(first).saturating_mul(first);
+    if size <= most { size } else { most }
 }
 
 /// Makes the tails the last part. `None` where they or the upload are gone: it was finished before,
@@ -210,5 +227,35 @@ async fn finished(store: &Inner, key: &str, size: u64) -> Result<Grown, Error> {
         Ok(found) if found.size == size => Ok(Grown { size, etag: found.etag, left: false }),
         Ok(found) => Err(Error::WrongLength { expected: size, found: found.size }),
         Err(failure) => Err(failure.error(FINISHING)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_fit_what_a_client_sends_at_a_time() {
+        const MIB: u64 = 1 << 20;
+        for (first, length, wanted) in [
+            (None, Some(100 * MIB), 16 * MIB),
+            (Some(0), Some(100 * MIB), 16 * MIB),
+            (Some(6 * MIB), Some(100 * MIB), 6 * MIB),
+            (Some(5 * MIB), Some(100 * MIB), 5 * MIB),
+            (Some(3 * MIB), Some(100 * MIB), 6 * MIB),
+            (Some(MIB), Some(100 * MIB), 5 * MIB),
+            (Some(7), Some(100 * MIB), 5 * MIB + 1),
+            (Some(12 * MIB), Some(100 * MIB), 12 * MIB),
+            // Parts would be more than there may be, or larger than they should.
+            (Some(6 * MIB), Some(60_000 * MIB), 6 * MIB),
+            (Some(6 * MIB), Some(60_000 * MIB + 1), 12 * MIB),
+            (Some(6 * MIB), Some(120_000 * MIB + 1), 16 * MIB),
+            (Some(u64::MAX), Some(100 * MIB), 16 * MIB),
+            (Some(6 * MIB), None, 16 * MIB),
+        ] {
+            let size = fitting(16 * MIB, length, first);
+            assert_eq!(size, wanted, "{first:?} of {length:?}");
+            assert!(wanted == 16 * MIB || first.is_some_and(|first| wanted % first == 0));
+        }
     }
 }

@@ -37,12 +37,20 @@ fn key(store: &Inner, version: Version, name: &str) -> String {
     format!("{}{name}", store.layout.growing(version))
 }
 
-/// Keeps what is held.
-pub(crate) async fn put(store: &Inner, version: Version, held: &Buffered) -> Result<Tail, Error> {
+/// Keeps what is held; `unsure` is set unless it is certain that nothing of it can arrive later.
+pub(crate) async fn put(
+    store: &Inner,
+    version: Version,
+    held: &Buffered,
+    unsure: &mut bool,
+) -> Result<Tail, Error> {
     let name = format!("{:016x}", rand::random::<u64>());
     let key = key(store, version, &name);
     let crc32 = held.sums(true).await?.crc32;
-    let etag = writer::put(store, &key, &BlobAttributes::default(), held).await?;
+    let (before, mut tries) = (std::mem::replace(unsure, true), 0);
+    let attributes = BlobAttributes::default();
+    let etag = writer::put_counted(store, &key, &attributes, held, &mut tries).await?;
+    *unsure = before || tries > 1;
     Ok(Tail { name, size: held.len(), etag, crc32 })
 }
 

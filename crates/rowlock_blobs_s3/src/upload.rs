@@ -201,11 +201,6 @@ impl Upload {
         u64::from(self.next) > MAX_PARTS
     }
 
-    /// Whether none of its parts was sent yet.
-    pub(crate) fn is_new(&self) -> bool {
-        self.next == 1
-    }
-
     /// Takes note of the parts that have arrived, as far as none before them is still under way.
     pub(crate) async fn note_arrived(&mut self) -> Result<(), Error> {
         while self.sending.front().is_some_and(|(_, _, sending)| sending.0.is_finished()) {

@@ -171,11 +171,23 @@ pub(crate) async fn put(
     attributes: &BlobAttributes,
     held: &Buffered,
 ) -> Result<String, Error> {
+    put_counted(store, key, attributes, held, &mut 0).await
+}
+
+/// The same, and how many `tries` it took: all but the last may reach the service later.
+pub(crate) async fn put_counted(
+    store: &Inner,
+    key: &str,
+    attributes: &BlobAttributes,
+    held: &Buffered,
+    tries: &mut u32,
+) -> Result<String, Error> {
     let length = i64::try_from(held.len()).unwrap_or(i64::MAX);
     loop {
         let plain = store.is_plain();
         let sums = held.sums(!plain).await?;
         let put = retrying(store.patience(), |_| {
+            *tries += 1;
             let request = store
                 .client
                 .put_object()

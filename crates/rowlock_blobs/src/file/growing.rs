@@ -55,6 +55,7 @@ impl GrowingStore for FileStore {
         blob: &BlobKey,
         attributes: &BlobAttributes,
         _length: Option<u64>,
+        _first: Option<u64>,
     ) -> Result<Growth, Error> {
         let (place, attributes) = (self.0.growing_place(blob)?, attributes.clone());
         self.0

@@ -30,7 +30,7 @@ impl Bench {
         };
         let store = FileStore::open(settings).unwrap();
         let blob = blob("b", "k/x");
-        let created = store.create_growing(&blob, &attributes(), None).await.unwrap();
+        let created = store.create_growing(&blob, &attributes(), None, None).await.unwrap();
         Self { dir, store, blob, created }
     }
 
@@ -193,7 +193,7 @@ async fn folders_are_synced_at_the_beginning_and_at_the_end() {
 async fn what_cannot_be_made_durable_is_not_begun() {
     let bench = Bench::new().await;
     bench.store.0.watch.fails.store(true, Ordering::Relaxed);
-    let failed = bench.store.create_growing(&bench.blob, &attributes(), None).await;
+    let failed = bench.store.create_growing(&bench.blob, &attributes(), None, None).await;
     assert!(matches!(failed, Err(Error::Io { .. })), "{failed:?}");
     assert!(!bench.path().exists());
 }
@@ -256,7 +256,7 @@ async fn it_counts_among_the_open_files() {
     let mut open = vec![bench.store.grow(&bench.blob, &bench.created).await.unwrap()];
     loop {
         let blob = blob("b", "another");
-        let created = bench.store.create_growing(&blob, &attributes(), None).await.unwrap();
+        let created = bench.store.create_growing(&blob, &attributes(), None, None).await.unwrap();
         match bench.store.grow(&blob, &created).await {
             Ok(grower) => open.push(grower),
             Err(Error::Busy { .. }) => break,
@@ -266,6 +266,6 @@ async fn it_counts_among_the_open_files() {
     assert_eq!(open.len(), 2);
     open.pop();
     bench.store.grow(&blob("b", "gone"), &bench.created).await.map(drop).unwrap_err();
-    let created = bench.store.create_growing(&bench.blob, &attributes(), None).await.unwrap();
+    let created = bench.store.create_growing(&bench.blob, &attributes(), None, None).await.unwrap();
     bench.store.grow(&bench.blob, &created).await.unwrap();
 }

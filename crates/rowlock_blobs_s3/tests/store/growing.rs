@@ -13,7 +13,7 @@ use std::time::Duration;
 const PART: usize = 5 << 20;
 const BUCKET: &str = "growing-bucket";
 
-async fn write(grower: &mut dyn Grower, bytes: &Bytes) -> Result<(), Error> {
+pub(crate) async fn write(grower: &mut dyn Grower, bytes: &Bytes) -> Result<(), Error> {
     for at in (0..bytes.len()).step_by(300_000) {
         grower.write(bytes.slice(at..bytes.len().min(at + 300_000))).await?;
     }
@@ -21,7 +21,7 @@ async fn write(grower: &mut dyn Grower, bytes: &Bytes) -> Result<(), Error> {
 }
 
 /// One request that adds these bytes.
-async fn append(
+pub(crate) async fn append(
     store: &S3Store,
     blob: &BlobKey,
     growth: &Growth,
@@ -41,7 +41,8 @@ async fn upload(
     ends: &[usize],
 ) -> Result<(), Error> {
     let length = Some(bytes.len() as u64);
-    let mut growth = store.create_growing(blob, &suite::attributes(), length).await?;
+    let first = ends.first().map(|end| *end as u64);
+    let mut growth = store.create_growing(blob, &suite::attributes(), length, first).await?;
     let mut at = 0;
     for end in ends {
         let last = *end == bytes.len();
@@ -52,7 +53,7 @@ async fn upload(
     finish(store, blob, &growth, bytes).await
 }
 
-async fn finish(
+pub(crate) async fn finish(
     store: &S3Store,
     blob: &BlobKey,
     growth: &Growth,
@@ -64,7 +65,7 @@ async fn finish(
 }
 
 /// It has these bytes, and nothing else lies there.
-async fn holds(bench: &Bench, blob: &BlobKey, bytes: &Bytes, case: &str) {
+pub(crate) async fn holds(bench: &Bench, blob: &BlobKey, bytes: &Bytes, case: &str) {
     bench.proxy.next([]);
     let size = bytes.len() as u64;
     let read = suite::get(&bench.store, blob, size, 0..size).await;
@@ -73,7 +74,7 @@ async fn holds(bench: &Bench, blob: &BlobKey, bytes: &Bytes, case: &str) {
     bench.store.delete(std::slice::from_ref(blob)).await.remove(0).unwrap();
 }
 
-async fn leftovers(store: &S3Store) -> Vec<String> {
+pub(crate) async fn leftovers(store: &S3Store) -> Vec<String> {
     let list = store.list().map(Result::unwrap);
     let left = list.filter_map(|found| async move {
         matches!(found.kind, FoundKind::Growing { .. } | FoundKind::Upload { .. })
@@ -122,7 +123,8 @@ async fn tails_without_a_checksum_are_read_back_as_they_are() {
     let blob = suite::blob(BUCKET, "unsummed");
     bench.proxy.next([]);
     let length = Some(bytes.len() as u64);
-    let growth = bench.store.create_growing(&blob, &suite::attributes(), length).await.unwrap();
+    let growth =
+        bench.store.create_growing(&blob, &suite::attributes(), length, None).await.unwrap();
     let first = bytes.slice(..50_000);
     let mut growth = append(&bench.store, &blob, &growth, &first, false).await.unwrap();
     let tail = growth.inner["tails"][0].as_object_mut().unwrap();
@@ -171,7 +173,8 @@ async fn what_arrived_before_the_store_went_away_is_known() {
             let blob = suite::blob(BUCKET, "away");
             bench.proxy.next([]);
             let attributes = suite::attributes();
-            let created = bench.store.create_growing(&blob, &attributes, length).await.unwrap();
+            let created =
+                bench.store.create_growing(&blob, &attributes, length, None).await.unwrap();
             let mut grower = bench.store.grow(&blob, &created).await.unwrap();
             write(&mut *grower, &bytes.slice(..written)).await.unwrap();
             let mut least = grower.checkpoint().await.unwrap();
@@ -246,7 +249,8 @@ async fn two_that_grow_at_a_time_do_no_harm() {
     let bytes = suite::pattern(3 * PART + 50_000);
     let blob = suite::blob(BUCKET, "two");
     let length = Some(bytes.len() as u64);
-    let created = bench.store.create_growing(&blob, &suite::attributes(), length).await.unwrap();
+    let created =
+        bench.store.create_growing(&blob, &suite::attributes(), length, None).await.unwrap();
     // Parts are of a size that is set by now.
     let mut growth =
         append(&bench.store, &blob, &created, &bytes.slice(..PART + 1000), false).await.unwrap();
@@ -269,7 +273,7 @@ async fn tails_that_are_not_needed_go_while_it_grows() {
     let bytes = suite::pattern(2 * PART);
     let blob = suite::blob(BUCKET, "tails");
     let length = Some(bytes.len() as u64);
-    let created = bench.store.create_growing(&blob, &suite::attributes(), length).await;
+    let created = bench.store.create_growing(&blob, &suite::attributes(), length, None).await;
     let mut growth = created.unwrap();
     let mut most = 0;
     for at in (0..bytes.len()).step_by(PART / 4 + 1) {
@@ -289,7 +293,8 @@ async fn tails_that_outlive_the_end_are_told_of() {
     let bytes = suite::pattern(1000);
     let blob = suite::blob(BUCKET, "outlived");
     let length = Some(2000);
-    let created = bench.store.create_growing(&blob, &suite::attributes(), length).await.unwrap();
+    let created =
+        bench.store.create_growing(&blob, &suite::attributes(), length, None).await.unwrap();
     let growth = append(&bench.store, &blob, &created, &bytes, false).await.unwrap();
     // It is whole as it is, for all that this store knows.
     let attributes = suite::attributes();
@@ -311,7 +316,8 @@ async fn a_great_many_tails_become_fewer() {
     let bench = bench(|it| it).await;
     let bytes = suite::pattern(330);
     let blob = suite::blob(BUCKET, "crumbs");
-    let created = bench.store.create_growing(&blob, &suite::attributes(), None).await.unwrap();
+    let created =
+        bench.store.create_growing(&blob, &suite::attributes(), None, None).await.unwrap();
     let mut grower = bench.store.grow(&blob, &created).await.unwrap();
     let mut growth = created;
     for at in 0..bytes.len() {
@@ -332,7 +338,8 @@ async fn no_more_tails_are_read_back_than_there_is_memory_for() {
     // Fifty of them are more than a part.
     let bytes = suite::pattern(110_000);
     let blob = suite::blob(BUCKET, "no-room");
-    let created = bench.store.create_growing(&blob, &suite::attributes(), None).await.unwrap();
+    let created =
+        bench.store.create_growing(&blob, &suite::attributes(), None, None).await.unwrap();
     let mut growth = created;
     growth.inner["part_size"] = 90_000_000_000_000_u64.into();
     for n in 1..=205 {
@@ -355,7 +362,7 @@ async fn parts_as_large_as_all_room_never_wait_for_each_other() {
     let blobs: Vec<_> = (0..8).map(|n| suite::blob(BUCKET, &format!("large/{n}"))).collect();
     let uploads = blobs.iter().map(async |blob| {
         let attributes = suite::attributes();
-        let mut growth = bench.store.create_growing(blob, &attributes, None).await?;
+        let mut growth = bench.store.create_growing(blob, &attributes, None, None).await?;
         assert_eq!(growth.inner["part_size"], 2 * PART);
         for at in (0..bytes.len()).step_by(PART / 4) {
             let some = bytes.slice(at..bytes.len().min(at + PART / 4));
@@ -380,7 +387,7 @@ async fn slow_clients_hold_no_more_memory_than_there_is() {
     bench.proxy.next([]);
     let uploads = blobs.iter().map(async |blob| {
         let attributes = suite::attributes();
-        let created = bench.store.create_growing(blob, &attributes, None).await?;
+        let created = bench.store.create_growing(blob, &attributes, None, None).await?;
         let mut grower = bench.store.grow(blob, &created).await?;
         for at in (0..bytes.len()).step_by(200_000) {
             grower.write(bytes.slice(at..bytes.len().min(at + 200_000))).await?;
@@ -404,7 +411,8 @@ async fn what_was_held_for_a_while_is_durable_at_a_checkpoint() {
     let bench = bench(|it| it).await;
     let bytes = suite::pattern(300_000);
     let blob = suite::blob(BUCKET, "while");
-    let created = bench.store.create_growing(&blob, &suite::attributes(), None).await.unwrap();
+    let created =
+        bench.store.create_growing(&blob, &suite::attributes(), None, None).await.unwrap();
     let mut grower = bench.store.grow(&blob, &created).await.unwrap();
     grower.write(bytes.slice(..200_000)).await.unwrap();
     assert_eq!(grower.checkpoint().await.unwrap(), created, "it has just come");
@@ -447,7 +455,8 @@ async fn an_upload_that_the_service_has_ended_is_told() {
     let bench = bench_before(Some(server), |it| it).await;
     let bytes = suite::pattern(PART + 1000);
     let (blob, length) = (suite::blob(BUCKET, "ended"), Some(bytes.len() as u64));
-    let created = bench.store.create_growing(&blob, &suite::attributes(), length).await.unwrap();
+    let created =
+        bench.store.create_growing(&blob, &suite::attributes(), length, None).await.unwrap();
     let growth = append(&bench.store, &blob, &created, &bytes.slice(..1000), false).await.unwrap();
     bench.store.remove_growing(&blob, None).await.unwrap();
     assert_eq!(leftovers(&bench.store).await, Vec::<String>::new());

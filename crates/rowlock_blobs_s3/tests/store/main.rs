@@ -8,6 +8,7 @@ mod answers;
 mod faults;
 mod growing;
 mod joining;
+mod late;
 mod listing;
 mod looks;
 mod proxy;

@@ -12,6 +12,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 /// What happens to one request.
 #[derive(Debug, Clone)]
@@ -36,6 +37,22 @@ pub(crate) enum Fault {
     Answer(u16, &'static str),
     /// Nobody ever answers.
     Hang,
+    /// Nobody ever answers, and the server gets it when it is told to land.
+    Late(Late),
+}
+
+/// When a request reaches the server.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Late {
+    go: Arc<Notify>,
+    landed: Arc<Notify>,
+}
+
+impl Late {
+    pub(crate) async fn land(&self) {
+        self.go.notify_one();
+        self.landed.notified().await;
+    }
 }
 
 pub(crate) const SLOW_DOWN: Fault = Fault::Answer(
@@ -154,14 +171,29 @@ async fn serve(
             Ok(Response::builder().status(status).body(body).unwrap())
         }
         Fault::Hang => std::future::pending().await,
+        Fault::Late(late) => {
+            // In a task of its own: whoever asked goes away meanwhile.
+            tokio::spawn(async move {
+                let (parts, body) = request.into_parts();
+                let body = body.collect().await.unwrap().to_bytes();
+                late.go.notified().await;
+                let request = Request::from_parts(parts, Full::new(body));
+                forward(server, request, None).await.unwrap().into_body().collect().await.unwrap();
+                late.landed.notify_one();
+            });
+            std::future::pending().await
+        }
     }
 }
 
-async fn forward(
+async fn forward<B>(
     server: u16,
-    request: Request<Incoming>,
+    request: Request<B>,
     cut: Option<(usize, bool)>,
-) -> Result<Response<Body>, io::Error> {
+) -> Result<Response<Body>, io::Error>
+where
+    B: hyper::body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+{
     let stream = TcpStream::connect(("127.0.0.1", server)).await?;
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(io::Error::other)?;

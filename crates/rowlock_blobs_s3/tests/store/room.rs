@@ -21,7 +21,7 @@ fn pieces(bytes: &Bytes, size: usize) -> impl Iterator<Item = Bytes> {
 /// The life of a blob in one request.
 async fn grow(store: &S3Store, blob: &BlobKey, bytes: &Bytes) -> Result<(), Error> {
     let length = Some(bytes.len() as u64);
-    let created = store.create_growing(blob, &suite::attributes(), length).await?;
+    let created = store.create_growing(blob, &suite::attributes(), length, None).await?;
     let mut grower = store.grow(blob, &created).await?;
     for piece in pieces(bytes, 300_000) {
         grower.write(piece).await?;
@@ -42,7 +42,7 @@ async fn uploads_that_pause_behind_a_part_keep_nothing_from_others() {
     let (mut growers, mut writers) = (Vec::new(), Vec::new());
     for n in 0..3 {
         let blob = suite::blob(BUCKET, &format!("grower/{n}"));
-        let created = store.create_growing(&blob, &suite::attributes(), None).await.unwrap();
+        let created = store.create_growing(&blob, &suite::attributes(), None, None).await.unwrap();
         let mut grower = store.grow(&blob, &created).await.unwrap();
         for piece in pieces(&bytes, 300_000) {
             soon(grower.write(piece)).await.unwrap();

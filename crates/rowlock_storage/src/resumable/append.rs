@@ -121,6 +121,9 @@ impl Task {
     ) -> Result<Self, Error> {
         check_offset(row, &append)?;
         let length = agreed_length(row, &append)?;
+        if let (None, Some(told)) = (row.length, length) {
+            storage.blobs.check_growing(told)?;
+        }
         check_announced(length, &append)?;
         let limit = permitted.limit.map(Room::from);
         if let (Some(limit), Some(length)) = (limit, length) {
@@ -172,7 +175,8 @@ impl Task {
             // A turn before may have begun it, and not come to record it.
             blobs.remove_growing(&blob, None).await?;
         }
-        let growth = blobs.create_growing(&blob, &self.attributes, self.length).await?;
+        let (length, first) = (self.length, self.append.announced);
+        let growth = blobs.create_growing(&blob, &self.attributes, length, first).await?;
         held.record(&growth, self.length, false).await?;
         Ok(growth)
     }

@@ -127,7 +127,7 @@ async fn what_the_dead_held_is_taken_from_them_and_nothing_from_the_living() {
     let done = rig.storage.find_resumable(&taken[0]).await.unwrap();
     let (bucket, key) = (bucket.clone(), done.id.key.clone());
     let blob = BlobKey { bucket: bucket.clone(), key, version: Some(done.id.version) };
-    rig.blobs.create_growing(&blob, &Default::default(), None).await.unwrap();
+    rig.blobs.create_growing(&blob, &Default::default(), None, None).await.unwrap();
     set(&rig, "expires_at = now() - interval '1 second' WHERE completed_at IS NOT NULL").await;
     rig.work_until("completed ones forgotten", async || rows(&rig).await.len() == 2).await;
     assert_eq!(rig.get(&service(), &bucket, "dead").await.unwrap(), b"abcdef");

@@ -86,8 +86,9 @@ impl GrowingStore for Hooked {
         blob: &BlobKey,
         attributes: &BlobAttributes,
         length: Option<u64>,
+        first: Option<u64>,
     ) -> Result<Growth, Error> {
-        self.inner.create_growing(blob, attributes, length).await
+        self.inner.create_growing(blob, attributes, length, first).await
     }
 
     async fn grow(&self, blob: &BlobKey, growth: &Growth) -> Result<Box<dyn Grower>, Error> {
