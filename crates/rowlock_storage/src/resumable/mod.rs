@@ -151,7 +151,17 @@ impl Storage {
         let upsert = object.condition == WriteCondition::None;
         let nothing = Append { upsert, ..Append::default() };
         let body = futures_util::stream::empty().boxed();
-        self.write_resumable(ctx, id, nothing, body, permitted).await
+        let made = self.write_resumable(ctx, id.clone(), nothing, body, permitted).await;
+        if made.is_err() {
+            // Nobody was told of it; where this fails, it expires.
+            let this = self.clone();
+            tokio::spawn(async move {
+                if let Err(error) = this.end_resumable(&id).await {
+                    tracing::debug!(%error, "a refused upload stays until it expires");
+                }
+            });
+        }
+        made
     }
 
     /// Finds a resumable upload, and how far it is. A request that writes to it records what has
@@ -266,13 +276,14 @@ impl Storage {
             return Err(Error::UploadCompleted);
         }
         let (this, id) = (self.clone(), id.clone());
-        detached(async move {
-            match this.take_resumable(&id).await? {
-                Taken::Held(held) => this.give_up(*held, &id).await,
-                Taken::Completed(_) => Err(Error::UploadCompleted),
-            }
-        })
-        .await
+        detached(async move { this.end_resumable(&id).await }).await
+    }
+
+    async fn end_resumable(&self, id: &ResumableId) -> Result<(), Error> {
+        match self.take_resumable(id).await? {
+            Taken::Held(held) => self.give_up(*held, id).await,
+            Taken::Completed(_) => Err(Error::UploadCompleted),
+        }
     }
 
     /// An upload that may go on, or is done.

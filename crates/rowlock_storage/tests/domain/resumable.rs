@@ -249,6 +249,36 @@ async fn what_is_longer_than_the_store_can_keep_never_begins() {
     assert_eq!(rows(&rig).await, Vec::<String>::new());
     let id = ask(Some(5)).await.unwrap().id;
     append(&rig, &service(), &id, 0, b"abcde").await.unwrap();
+    // Nor does it when that is told later.
+    let id = rig.storage.create_resumable(&service(), new(&bucket, "y", None)).await.unwrap().id;
+    append(&rig, &service(), &id, 0, b"abc").await.unwrap();
+    let tell = async |length| {
+        let told = Append { length: Some(length), ..at(3, b"") };
+        rig.storage.append_resumable(&service(), &id, told, body(b"")).await
+    };
+    assert_eq!(refused(tell(6).await), "EntityTooLarge");
+    assert_eq!(rig.storage.find_resumable(&id).await.unwrap().length, None);
+    assert_eq!(tell(5).await.unwrap().length, Some(5));
+}
+
+#[tokio::test]
+async fn an_empty_upload_that_is_refused_leaves_nothing() {
+    let rig = Rig::new().await;
+    let bucket = rig.bucket("b").await;
+    // At its commit, not before.
+    rig.sql(
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN IF NEW.version <> '1' THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON storage.objects
+           FOR EACH ROW EXECUTE FUNCTION public.refuse()",
+    )
+    .await;
+    let refused = rig.storage.create_resumable(&service(), new(&bucket, "x", Some(0))).await;
+    assert!(refused.is_err(), "{refused:?}");
+    rig.work_until("nothing left", async || {
+        rows(&rig).await.is_empty() && rig.blob_files(&bucket).is_empty()
+    })
+    .await;
 }
 
 #[tokio::test]
