@@ -18,7 +18,8 @@ pub(super) async fn run<T: Send + 'static>(
     let (tell, told) = oneshot::channel();
     let started = std::thread::Builder::new().name("render".to_owned()).spawn(move || {
         // On Linux a priority is a thread's. Where it cannot be set the work is done all the same.
-        let _ = rustix::process::setpriority_process(None, NICE);
+        let _ = rustix::process::getpriority_process(None)
+            .and_then(|nice| rustix::process::setpriority_process(None, nice + NICE));
         let _ = tell.send(work());
     });
     if let Err(error) = started {
@@ -36,7 +37,7 @@ mod tests {
     async fn work_steps_back_and_may_fail() {
         let nice = || rustix::process::getpriority_process(None).unwrap();
         let here = nice();
-        assert_eq!(run(nice).await.unwrap(), (here + NICE).min(19).max(NICE));
+        assert_eq!(run(nice).await.unwrap(), (here + NICE).min(19));
         assert_eq!(nice(), here, "only the thread steps back");
         let panicked = run(|| std::panic::panic_any(1)).await;
         assert!(matches!(panicked, Err(Error::Internal(_))));
