@@ -13,7 +13,7 @@ use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials as Key;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::retry::{ReconnectMode, RetryConfig};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation,
@@ -92,7 +92,10 @@ impl S3Store {
             .credentials_provider(credentials)
             .force_path_style(settings.force_path_style)
             // Attempts are ours (`retry`), and so are the time limits (`transport`).
-            .retry_config(RetryConfig::disabled())
+            // A refusal says nothing against its connection, and hyper drops those that are broken.
+            .retry_config(
+                RetryConfig::disabled().with_reconnect_mode(ReconnectMode::ReuseAllConnections),
+            )
             .timeout_config(
                 TimeoutConfig::builder().connect_timeout(settings.limits.connect).build(),
             )
@@ -464,6 +467,15 @@ mod tests {
         }
         let size = with(2 << 30).await.0.growing_part_size(Some(5 << 40)).unwrap();
         assert_eq!(size, 549_755_814);
+    }
+
+    /// What the connections here give it nothing for, and say so at every refusal that passes.
+    #[tokio::test]
+    async fn connections_outlive_refusals() {
+        let store = S3Store::open(settings(None, false)).await.unwrap();
+        let retries = store.0.client.config().retry_config().unwrap();
+        assert_eq!(retries.reconnect_mode(), ReconnectMode::ReuseAllConnections);
+        assert!(!retries.has_retry());
     }
 
     #[tokio::test]
