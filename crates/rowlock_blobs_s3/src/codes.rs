@@ -90,6 +90,27 @@ mod tests {
         assert!(matches!(told, Error::Io { .. }), "{told:?}");
     }
 
+    /// As Garage 2.5 answers, with the status of a service that is away.
+    #[test]
+    fn a_name_that_is_too_long_for_garages_database_is_not_tried_again() {
+        let said = "Internal error: Could not reach quorum of 1 (sets=Some(1)). 0 of 1 request \
+                    succeeded, others returned errors: [\"06b13f5b339efdae: DB error: database \
+                    error: LMDB: MDB_BAD_VALSIZE: Unsupported size of key/DB name/data, or wrong \
+                    DUPFIXED size\"]";
+        let refused = |said: &str, coded| {
+            let failure = Failure::of("ServiceUnavailable", said.to_owned());
+            Failure { status: Some(503), coded, ..failure }
+        };
+        let told = refused(said, true);
+        assert!(!told.passes());
+        assert!(matches!(told.write_error("sending"), Error::UnsupportedKey(_)), "{told:?}");
+        let away = said.replace("LMDB: MDB_BAD_VALSIZE", "LMDB: MDB_READERS_FULL");
+        for away in [refused(&away, true), refused(said, false)] {
+            assert!(away.passes());
+            assert!(matches!(away.error("sending"), Error::Unavailable { .. }), "{away:?}");
+        }
+    }
+
     #[test]
     fn a_quota_that_is_reached_is_a_store_that_is_full() {
         for message in [

@@ -66,6 +66,10 @@ const FULL: &[&str] = &["XMinioStorageFull", "StorageFull", "QuotaExceeded", "En
 /// Codes of a store that does not take a name: some allow no empty segments, or only short ones.
 const NAMES: &[&str] = &["XMinioInvalidObjectName", "KeyTooLongError", "InvalidObjectName"];
 
+/// What Garage says of a name that its database has no room for, as if it were away: with LMDB,
+/// bucket and name take 511 bytes at most (LMDB's `MDB_MAXKEYSIZE`).
+const LONG_NAME: &str = "MDB_BAD_VALSIZE";
+
 /// How much of what a service said is logged, in characters.
 const SENTENCE_MOST: usize = 300;
 
@@ -86,8 +90,14 @@ impl Failure {
 
     /// Whether the same request may succeed the next time.
     pub(crate) fn passes(&self) -> bool {
-        PASSING.contains(&self.code.as_str())
-            || self.status.is_some_and(|s| matches!(s, 408 | 429 | 500 | 502 | 503 | 504))
+        let passes = PASSING.contains(&self.code.as_str())
+            || self.status.is_some_and(|s| matches!(s, 408 | 429 | 500 | 502 | 503 | 504));
+        passes && !self.refuses_name()
+    }
+
+    /// Whether it is the name that the store does not take.
+    fn refuses_name(&self) -> bool {
+        NAMES.contains(&self.code.as_str()) || self.coded && self.detail.contains(LONG_NAME)
     }
 
     /// What the operator has to mend before the same request may succeed. To clients the store is
@@ -179,7 +189,7 @@ impl Failure {
             tracing::warn!(doing, code = %self.code, said = %self.sentence(), "the store is full");
             return Error::Full;
         }
-        if NAMES.contains(&self.code.as_str()) {
+        if self.refuses_name() {
             return Error::UnsupportedKey("the store behind takes no such name");
         }
         tracing::debug!(doing, code = %self.code, detail = %self.detail, "the store refused");
