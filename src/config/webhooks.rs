@@ -136,7 +136,7 @@ mod tests {
             assert!(refused.starts_with("WEBHOOK_URL "), "{refused}");
             assert!(!refused.contains(bad) && !refused.contains('\n'), "{refused}");
         }
-        let refused = read(&[("WEBHOOK_API_KEY", "a\nkey-q7")]).unwrap_err();
-        assert!(refused.starts_with("WEBHOOK_API_KEY ") && !refused.contains("key-q7"), "{refused}");
+        let refused = read(&[("WEBHOOK_API_KEY", "a\nkey7")]).unwrap_err();
+        assert!(refused.starts_with("WEBHOOK_API_KEY ") && !refused.contains("key7"), "{refused}");
     }
 }
