@@ -429,8 +429,8 @@ pub async fn copied_parts(store: &dyn BlobStore, bucket: &str, part: usize) {
         };
         parts.push(PartInfo { number, etag: staged.publish().await.unwrap().unwrap(), size });
     }
-    // Of small ones services copy no range, and of empty ones nothing.
-    for (size, range) in [(1000, 0..10), (0, 0..0)] {
+    // Of small ones services copy no range, of some that are tiny nothing, nor of empty ones.
+    for (size, range) in [(100_000, 0..10), (1000, 0..1000), (0, 0..0)] {
         let copied = store.copy_part(&source, size, range, &upload, 3).await.unwrap();
         assert!(copied.is_none());
     }

@@ -19,6 +19,9 @@ const AT_A_TIME: usize = 4;
 const PIECE: u64 = 1 << 30;
 /// Of sources no larger than this, no range can be copied (S3 API reference, UploadPartCopy).
 pub(crate) const SMALLEST_RANGED: u64 = 5 << 20;
+/// What is smaller is read and sent: Garage makes no part of what it keeps beside an object's name
+/// (up to 3,072 bytes).
+pub(crate) const SMALLEST: u64 = 8 << 10;
 
 /// Copies a blob and returns the copy's entity tag.
 pub(crate) async fn whole(

@@ -316,7 +316,8 @@ impl BlobStore for S3Store {
         upload: &MultipartBlob,
         number: u32,
     ) -> Result<Option<Box<dyn StagedPart>>, Error> {
-        if range.is_empty() || size <= copy::SMALLEST_RANGED && range != (0..size) {
+        let smallest = if range == (0..size) { copy::SMALLEST } else { copy::SMALLEST_RANGED };
+        if range.is_empty() || size <= smallest {
             return Ok(None);
         }
         let key = self.0.layout.key(&upload.blob);

@@ -34,10 +34,10 @@ async fn an_upload_that_was_ended_is_told_from_a_missing_blob(store: S3Store) {
     let joined = store.complete_multipart(&upload, &parts, &suite::attributes()).await;
     assert!(matches!(joined, Err(Error::UploadNotFound)), "Complete: {joined:?}");
     let source = suite::blob("vanished", "source");
-    let mut writer = store.writer(&source, &suite::attributes(), Some(4));
-    writer.write(Bytes::from_static(b"copy")).await.unwrap();
+    let mut writer = store.writer(&source, &suite::attributes(), Some(10_000));
+    writer.write(suite::pattern(10_000)).await.unwrap();
     writer.finish().await.unwrap();
-    let copied = store.copy_part(&source, 4, 0..4, &upload, 3).await;
+    let copied = store.copy_part(&source, 10_000, 0..10_000, &upload, 3).await;
     assert!(matches!(copied, Err(Error::UploadNotFound)), "a copy: {:?}", copied.err());
     store.remove_multipart(&upload).await.unwrap();
 }
