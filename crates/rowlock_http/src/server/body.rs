@@ -1,4 +1,6 @@
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -43,17 +45,37 @@ pub fn refuse_early(body: Body, mut response: Response<Body>) -> Response<Body> 
 /// someone waits for the body, and anew after each piece.
 pub(super) struct TimedBody {
     inner: Incoming,
+    given_up: GivenUp,
+    ended: bool,
     limit: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     waiting_since: Option<Instant>,
 }
 
+/// Whether somebody let go of a request's body before its end.
+#[derive(Debug, Clone, Default)]
+pub(super) struct GivenUp(Arc<AtomicBool>);
+
+impl GivenUp {
+    pub(super) fn is_so(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 impl TimedBody {
-    pub(super) fn wrap(inner: Incoming, limit: Duration) -> Body {
+    pub(super) fn wrap(inner: Incoming, limit: Duration, given_up: GivenUp) -> Body {
         if inner.is_end_stream() {
             return Body::empty();
         }
-        Body::new(Self { inner, limit, timer: None, waiting_since: None })
+        Body::new(Self { inner, given_up, ended: false, limit, timer: None, waiting_since: None })
+    }
+}
+
+impl Drop for TimedBody {
+    fn drop(&mut self) {
+        if !self.ended && !self.inner.is_end_stream() {
+            self.given_up.0.store(true, Ordering::Release);
+        }
     }
 }
 
@@ -68,6 +90,7 @@ impl HttpBody for TimedBody {
         let this = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) {
             this.waiting_since = None;
+            this.ended = frame.is_none();
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         // The timer runs on after a piece came, and is set anew only when it rings: a fast

@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use super::body::TimedBody;
+use super::body::{GivenUp, TimedBody};
 use super::crowd::Member;
 use super::guarded::{Exchange, GuardedStream, InFlight};
 use super::settings::ServerSettings;
@@ -61,12 +61,17 @@ pub(super) async fn serve<S, A, F>(
         let in_flight = exchange.begin();
         let never_told = waits_in_vain(&request);
         let member = Arc::clone(&member);
-        let request = request.map(|body| TimedBody::wrap(body, settings.body_idle_timeout));
+        let given_up = GivenUp::default();
+        let limit = settings.body_idle_timeout;
+        let request = request.map(|body| TimedBody::wrap(body, limit, given_up.clone()));
         // Boxed, so that an idle connection does not hold room for a running handler.
         let answer = Box::pin(AssertUnwindSafe(app(request, info)).catch_unwind());
         async move {
             let mut answer = answer.await.unwrap_or_else(|_| internal_error(info));
-            if never_told || member.is_full() {
+            // Whether hyper reads on behind a body that was given up is a matter of luck, and of
+            // which the client has to be told.
+            let refused = answer.status().is_client_error() || answer.status().is_server_error();
+            if never_told || member.is_full() || refused && given_up.is_so() {
                 answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(answer.map(|body| AnswerBody { body, in_flight, given_at: None }))

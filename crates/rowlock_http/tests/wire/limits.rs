@@ -261,3 +261,24 @@ async fn both_loopbacks_share_a_port() {
     // A machine without IPv6 has the first only.
     assert!(!addresses.is_empty() && addresses.len() <= 2);
 }
+
+#[tokio::test]
+async fn a_refusal_tells_whether_the_connection_goes_on_whatever_was_read_by_then() {
+    let (server, _) = server(ServerSettings::default());
+    for (path, close) in [("/let-go", Some("close")), ("/read-and-refuse", None)] {
+        for framing in ["Content-Length: 6", "Transfer-Encoding: chunked"] {
+            let mut client = server.connect().await;
+            let (first, rest) = match framing {
+                "Content-Length: 6" => ("abc", "def"),
+                _ => ("3\r\nabc\r\n", "3\r\ndef\r\n0\r\n\r\n"),
+            };
+            let head = format!("PUT {path} HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n{first}");
+            client.send(head.as_bytes()).await;
+            if close.is_none() {
+                client.send(rest.as_bytes()).await;
+            }
+            let (head, _) = client.answer().await;
+            assert_eq!((status(&head), header(&head, "connection")), (403, close), "{head}");
+        }
+    }
+}

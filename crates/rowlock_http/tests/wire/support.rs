@@ -150,6 +150,16 @@ async fn tiny_answer(request: Request<Body>, seen: Seen) -> Response<Body> {
     let (parts, body) = request.into_parts();
     match parts.uri.path() {
         "/refuse" => refuse_early(body, answer(StatusCode::FORBIDDEN, "refused")),
+        // What came of the body by chance, but not its end.
+        "/let-go" => {
+            let mut body = body;
+            let _ = body.frame().await;
+            answer(StatusCode::FORBIDDEN, "refused")
+        }
+        "/read-and-refuse" => match body.collect().await {
+            Ok(_) => answer(StatusCode::FORBIDDEN, "refused"),
+            Err(_) => answer(StatusCode::BAD_REQUEST, "broken body"),
+        },
         "/big" => Response::new(Body::from(vec![b'x'; 8 * 1024 * 1024])),
         "/never" => {
             let _left = OnDrop(seen);
