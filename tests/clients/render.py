@@ -228,6 +228,20 @@ def hostile_files(server):
 
 
 @case
+def drawings_pass_as_drawings_only(server):
+    play, drawing = Play.of(server), b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>alert(1)</script></svg>'
+    play.put('open', 'drawing.svg', drawing, 'image/svg+xml; charset=utf-8')
+    answer = play.good(play.render('public/open/drawing.svg?width=5'))
+    same((answer.content, answer.headers['content-type']), (drawing, 'image/svg+xml'), 'a drawing')
+    contains(answer.headers['content-security-policy'], 'sandbox', 'what a drawing may do')
+    for kind in ('image/png', 'text/plain', 'image/svg'):
+        play.put('open', 'disguised.png', drawing, kind)
+        answer = play.render('public/open/disguised.png?width=5')
+        same((answer.status_code, answer.json()['code']), (400, 'InvalidRequest'), kind)
+    same('content-security-policy' in play.render('public/open/a.png?width=5').headers, False, 'a policy for pixels')
+
+
+@case
 def a_crowd_takes_no_more_than_its_memory(server):
     """Many ask for an image of 48 megapixels, each for another size; uploads go on meanwhile."""
     play = Play.of(server)

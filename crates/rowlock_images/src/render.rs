@@ -31,7 +31,7 @@ pub struct Rendered {
 ///
 /// # Errors
 /// Those of [`inspect`](crate::inspect()); [`Error::NoEncoder`] when the format that was asked for is not written, or pixels
-/// were asked of an SVG; [`Error::Broken`] when the source cannot be decoded to its end.
+/// were asked of an SVG; [`Error::Broken`] when the source cannot be decoded (a JPEG that ends early can, as far as it goes).
 pub fn render(bytes: &[u8], options: &Options, limits: &Limits) -> Result<Rendered, Error> {
     let Some(header) = header(bytes, limits)? else {
         return match options.format {

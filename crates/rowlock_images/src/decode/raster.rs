@@ -19,18 +19,39 @@ const SUNDRIES: u64 = 32 * 1024 * 1024;
 fn open(bytes: &[u8], format: Format) -> Result<Decoder<'_>, Error> {
     let from = Cursor::new(bytes);
     Ok(match format {
-        Format::Png => {
-            let mut limits = Limits::no_limits();
-            limits.max_alloc = Some(SUNDRIES);
-            Box::new(png::PngDecoder::with_limits(from, limits).map_err(broken)?)
-        }
+        Format::Png => open_png(bytes)?,
         Format::Gif => Box::new(gif::GifDecoder::new(from).map_err(broken)?),
         Format::WebP => Box::new(webp::WebPDecoder::new(from).map_err(broken)?),
         Format::Bmp => Box::new(bmp::BmpDecoder::new(from).map_err(broken)?),
         Format::Tiff => Box::new(tiff::TiffDecoder::new(from).map_err(broken)?),
-        Format::Ico => Box::new(ico::IcoDecoder::new(from).map_err(broken)?),
+        Format::Ico => match png_in_ico(bytes) {
+            Some(png) => open_png(png)?,
+            None => Box::new(ico::IcoDecoder::new(from).map_err(broken)?),
+        },
         _ => return Err(Error::NotAnImage),
     })
+}
+
+fn open_png(bytes: &[u8]) -> Result<Decoder<'_>, Error> {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(SUNDRIES);
+    Ok(Box::new(png::PngDecoder::with_limits(Cursor::new(bytes), limits).map_err(broken)?))
+}
+
+/// The largest PNG that an icon holds. [`ico::IcoDecoder`] must see none: it opens them without a
+/// limit to what their metadata unpack to.
+fn png_in_ico(bytes: &[u8]) -> Option<&[u8]> {
+    const HEAD: usize = 6;
+    const ENTRY: usize = 16;
+    let count = usize::from(u16::from_le_bytes(bytes.get(4..HEAD)?.try_into().ok()?));
+    let entries = bytes[HEAD..].chunks_exact(ENTRY).take(count);
+    let pngs = entries.filter_map(|entry| {
+        let at = u32::from_le_bytes(entry[12..].try_into().ok()?);
+        let png = bytes.get(usize::try_from(at).ok()?..)?;
+        // A width of 0 stands for 256.
+        png.starts_with(b"\x89PNG\r\n\x1a\n").then_some((entry[0].wrapping_sub(1), png))
+    });
+    pngs.max_by_key(|(width, _)| *width).map(|(_, png)| png)
 }
 
 fn broken(error: ImageError) -> Error {
@@ -125,4 +146,57 @@ fn narrow<const N: usize>(data: &mut Vec<u8>, value: impl Fn([u8; N]) -> u8) {
     }
     data.truncate(values);
     data.shrink_to_fit();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{ExtendedColorType, ImageEncoder};
+
+    fn icon_of(pngs: &[(u8, Vec<u8>)]) -> Vec<u8> {
+        let mut icon = vec![0, 0, 1, 0, pngs.len() as u8, 0];
+        let mut at = (6 + 16 * pngs.len()) as u32;
+        for (side, png) in pngs {
+            let size = png.len() as u32;
+            icon.extend([*side, *side, 0, 0, 1, 0, 32, 0]);
+            icon.extend([size.to_le_bytes(), at.to_le_bytes()].concat());
+            at += size;
+        }
+        icon.extend(pngs.iter().flat_map(|(_, png)| png));
+        icon
+    }
+
+    fn png(side: u32, profile: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut encoder = png::PngEncoder::new(&mut out);
+        if profile > 0 {
+            encoder.set_icc_profile(vec![0; profile]).unwrap();
+        }
+        let data = vec![9; (side * side * 4) as usize];
+        encoder.write_image(&data, side, side, ExtendedColorType::Rgba8).unwrap();
+        out
+    }
+
+    #[test]
+    fn a_profile_inside_an_icon_is_not_unpacked_beyond_what_is_allowed() {
+        let size = |bytes: &[u8]| {
+            header(bytes, Format::Ico).map(|it| (it.width, it.profile.map(|it| it.len())))
+        };
+        assert_eq!(size(&icon_of(&[(16, png(16, 1000))])).unwrap(), (16, Some(1000)));
+        let bomb = icon_of(&[(16, png(16, 2 * SUNDRIES as usize))]);
+        assert!(bomb.len() < 1 << 20);
+        assert_eq!(size(&bomb).unwrap(), (16, None));
+        let header = header(&bomb, Format::Ico).unwrap();
+        assert_eq!(decode(&bomb, &header).unwrap().data, vec![9; 16 * 16 * 4]);
+    }
+
+    #[test]
+    fn the_largest_of_an_icon_is_shown() {
+        let icon = icon_of(&[(16, png(16, 0)), (0, png(256, 0)), (32, png(32, 0))]);
+        assert_eq!(header(&icon, Format::Ico).unwrap().width, 256);
+        // An entry that points behind the end is none.
+        let mut cut = icon_of(&[(16, png(16, 0)), (32, png(32, 0))]);
+        cut[6 + 16 + 12..6 + 16 + 16].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert_eq!(header(&cut, Format::Ico).unwrap().width, 16);
+    }
 }

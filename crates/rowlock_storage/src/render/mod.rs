@@ -21,7 +21,7 @@ pub use rowlock_images as images;
 use rowlock_images::{Format, Limits, Options};
 
 use self::finished::{Finished, Key};
-use self::room::{Held, Rooms};
+use self::room::Rooms;
 use crate::{Error, Object, OpenedObject, Storage};
 
 /// How long a render may wait for its turn.
@@ -40,9 +40,9 @@ pub struct RenderSettings {
     pub concurrency: usize,
     /// How many may be rendered, or wait for it, at a time.
     pub crowd: usize,
-    /// How many bytes sources, pixels and results may take together.
+    /// How many bytes sources, pixels and results that clients have not taken yet may take together.
     pub memory: u64,
-    /// How many bytes of results are kept; 0 for none.
+    /// How many bytes of results are kept beside that; 0 for none.
     pub cache: u64,
 }
 
@@ -72,13 +72,6 @@ pub struct RenderedImage {
     pub width: u32,
     /// In pixels.
     pub height: u32,
-}
-
-impl RenderedImage {
-    /// The same, with room that is taken for as long as its bytes are there.
-    fn counted(self, room: Held) -> Self {
-        Self { bytes: room.with(self.bytes), ..self }
-    }
 }
 
 /// Where images are rendered.
@@ -127,39 +120,27 @@ impl Storage {
         let deadline = Instant::now() + PATIENCE;
         let (Some(finished), Some(version)) = (&studio.finished, version) else {
             let _place = studio.rooms.enter()?;
-            let (image, room) = self.make(object, options, deadline).await?;
-            return Ok(image.counted(room));
+            return self.make(object, options, deadline).await;
         };
         let key = Key::new(object, version, options);
         if let Some(image) = finished.get(&key) {
-            let room = studio.rooms.for_result(image.bytes.len() as u64, deadline).await?;
-            return Ok(image.counted(room));
+            return Ok(image);
         }
         let _place = studio.rooms.enter()?;
-        let mut room = None;
-        let making = finished.get_or_make(&key, async {
-            let (image, held) = self.make(object, options, deadline).await?;
-            room = Some(held);
-            Ok(image)
-        });
-        let image = tokio::time::timeout_at(deadline + LONGER, making)
+        let making = finished.get_or_make(&key, self.make(object, options, deadline));
+        tokio::time::timeout_at(deadline + LONGER, making)
             .await
-            .map_err(|_| Error::Busy("waiting for an image"))??;
-        let room = match room {
-            Some(room) => room,
-            // Somebody else has made it.
-            None => studio.rooms.for_result(image.bytes.len() as u64, deadline + LONGER).await?,
-        };
-        Ok(image.counted(room))
+            .map_err(|_| Error::Busy("waiting for an image"))?
     }
 
-    /// Reads, decodes and encodes, with room for each; returns also room for the result.
+    /// Reads, decodes and encodes, with room for each; the result holds its own for as long as
+    /// anybody has it, however many do.
     async fn make(
         &self,
         object: &Object,
         options: &Options,
         deadline: Instant,
-    ) -> Result<(RenderedImage, Held), Error> {
+    ) -> Result<RenderedImage, Error> {
         let (rooms, limits) = (&self.studio.rooms, self.studio.limits);
         let source_room = rooms.for_source(object.size, deadline).await?;
         let source = self.read_whole(object).await?;
@@ -176,15 +157,15 @@ impl Storage {
         let (rendered, held) =
             thread::run(move || (images::render(&source, &options, &limits), held)).await?;
         let rendered = rendered?;
-        let image = RenderedImage {
-            bytes: rendered.bytes.into(),
+        let bytes = Bytes::from(rendered.bytes);
+        let room = rooms.for_result(bytes.len() as u64, deadline + LONGER).await?;
+        drop(held);
+        Ok(RenderedImage {
+            bytes: room.with(bytes),
             format: rendered.format,
             width: rendered.width,
             height: rendered.height,
-        };
-        let room = rooms.for_result(image.bytes.len() as u64, deadline + LONGER).await?;
-        drop(held);
-        Ok((image, room))
+        })
     }
 
     /// All bytes of an object that has been found small enough.

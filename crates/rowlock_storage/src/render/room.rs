@@ -14,6 +14,9 @@ use crate::Error;
 
 /// In which memory is counted, in bytes.
 const UNIT: u64 = 1024;
+/// Results up to this size, in bytes, have a share of their own: those who take large ones and do
+/// not read them hold nobody up who wants a preview.
+const SMALL_RESULT: u64 = 256 * 1024;
 
 /// A place, a turn or memory, given back when this is dropped.
 #[derive(Debug)]
@@ -27,7 +30,8 @@ pub(super) struct Rooms {
     turns: Arc<Semaphore>,
     sources: Share,
     pixels: Share,
-    results: Share,
+    large_results: Share,
+    small_results: Share,
 }
 
 #[derive(Debug)]
@@ -73,7 +77,9 @@ impl Rooms {
             turns: Arc::new(Semaphore::new(settings.concurrency.max(1))),
             sources: Share::new(eighth),
             pixels: Share::new(settings.memory - 2 * eighth),
-            results: Share::new(eighth),
+            // What is kept counts among them, and takes nothing from what clients may hold.
+            large_results: Share::new(eighth / 4 * 3 + settings.cache),
+            small_results: Share::new(eighth / 4 + settings.cache),
         }
     }
 
@@ -114,12 +120,13 @@ impl Rooms {
         self.pixels.take(bytes, until).await
     }
 
-    /// Memory for a result, for as long as a client takes to read it.
+    /// Memory for a result, for as long as it is kept, or a client takes to read it.
     ///
     /// # Errors
     /// [`Error::Busy`] where it is not free in time.
     pub(super) async fn for_result(&self, bytes: u64, until: Instant) -> Result<Held, Error> {
-        self.results.take(bytes, until).await
+        let small = bytes <= SMALL_RESULT;
+        if small { &self.small_results } else { &self.large_results }.take(bytes, until).await
     }
 }
 
@@ -152,6 +159,7 @@ mod tests {
             concurrency: 1,
             crowd: 2,
             memory: 8 << 20,
+            cache: 0,
             ..RenderSettings::default()
         })
     }
@@ -200,12 +208,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_clients_have_not_taken_counts() {
         let rooms = rooms();
-        let whole = 1 << 20;
+        let whole = 768 << 10;
         let held = rooms.for_result(whole, soon()).await.unwrap();
         let bytes = held.with(Bytes::from(vec![7; 9]));
         let part = bytes.slice(5..6);
         drop(bytes);
+        assert!(matches!(rooms.for_result(whole / 2, soon()).await, Err(Error::Busy(_))));
+        // Previews do not wait for those who do not read large results.
+        let small = rooms.for_result(SMALL_RESULT, soon()).await.unwrap();
         assert!(matches!(rooms.for_result(1, soon()).await, Err(Error::Busy(_))));
+        drop(small);
+        assert!(rooms.for_result(1, soon()).await.is_ok());
         assert_eq!(&part[..], [7]);
         drop(part);
         assert!(rooms.for_result(whole, soon()).await.is_ok());

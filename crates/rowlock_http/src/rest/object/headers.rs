@@ -15,7 +15,7 @@ use crate::rest::time::http_date;
 const DEFAULT_TYPE: &str = "application/octet-stream";
 
 /// The content type that the row has.
-pub(super) fn content_type(object: &Object) -> &str {
+pub(in crate::rest) fn content_type(object: &Object) -> &str {
     object.metadata.mimetype.as_deref().unwrap_or(DEFAULT_TYPE)
 }
 

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use rowlock_storage::OpenedObject;
-use rowlock_storage::images::Options;
+use rowlock_storage::images::{Format, Options};
 use rowlock_types::ETag;
 
 use super::accept::takes_webp;
@@ -13,6 +13,10 @@ use crate::rest::context::RestRequest;
 use crate::rest::error::RestError;
 use crate::rest::object::{cache, headers};
 use crate::rest::response::{empty, set};
+
+/// What a browser that opens an SVG as a document may do with it: show it.
+const NO_SCRIPTS: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox";
+const DISGUISED: &str = "the file is an SVG and was not stored as one";
 
 /// Renders an object that the caller may read, unless the client has the very same already.
 ///
@@ -44,6 +48,13 @@ pub(super) async fn answer(
     }
     headers::put_disposition(request, out);
     let image = rest.storage().render(opened, &options).await?;
+    if image.format == Format::Svg {
+        // Bytes that were stored as something else do not become a document by being rendered.
+        if headers::content_type(object).split(';').next() != Some(Format::Svg.content_type()) {
+            return Err(RestError::new(400, "InvalidRequest", DISGUISED));
+        }
+        out.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(NO_SCRIPTS));
+    }
     set(out, header::CONTENT_TYPE, image.format.content_type());
     out.insert(header::CONTENT_LENGTH, HeaderValue::from(image.bytes.len()));
     if request.method != Method::HEAD {
