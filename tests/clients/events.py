@@ -16,6 +16,7 @@ from pg import Postgres, stack, stack_environment
 from rest_uploads import ALICE, call, fine
 from resumable import Tus
 from s3 import pattern
+from tls import Authority
 
 KEY, REGION = 'the receivers own key', 'eu-test'
 POLICIES = """
@@ -328,6 +329,21 @@ def two_servers_tell_nothing_twice(_):
     shutil.rmtree(folder, ignore_errors=True)
     same(len({identity for identity, _ in got}), 40, 'ids')
     same({short(body) for _, body in got}, {f'ObjectCreated:Post events/two/{i}' for i in range(40)}, 'events')
+
+
+@case
+def over_tls_to_whom_is_trusted(_):
+    with Authority(RECEIVER.server.server_port, temp_dir(), ['localhost']) as front:
+        told = environment(WEBHOOK_URL=f'https://localhost:{front.port}/hook?secret=in-the-url')
+        for trusted in (True, False):
+            with Server({**told, **({'SSL_CERT_FILE': str(front.authority)} if trusted else {})}) as server:
+                fine(call(server, 'POST', '/bucket', {'name': 'events'}))
+                fine(call(server, 'POST', f'/object/events/tls/{trusted}', raw=b'x'))
+                if trusted:
+                    RECEIVER.expect('ObjectCreated:Post events/tls/True')
+                else:
+                    wait_for('a refusal of the certificate', lambda: ' - FAILED' in server.log_path.read_text(errors='replace'), 30)
+                    RECEIVER.take(0)
 
 
 @case

@@ -1,31 +1,11 @@
 """The S3 service behind TLS with a certificate of a private authority: trusted by SSL_CERT_FILE, with either way of addressing, and told about without it."""
 import hashlib
-import subprocess
 
 from harness import Failure, Server, case, contains, finish, run_cases, same, temp_dir, true
 from s3 import body, client, pattern
 from s3_backend import complaints, health
 from store import BUCKET, store
-from tls import Terminator
-
-
-class Authority(Terminator):
-    """A terminator whose certificate an authority of our own has signed; `self.authority` is what the server must trust."""
-
-    def __init__(self, target, folder, names):
-        super().__init__(target, folder)
-        self.names, self.authority = names, self.certificate.with_name('authority.crt')
-
-    def make_certificate(self):
-        def openssl(*words):
-            subprocess.run(['openssl', *map(str, words)], check=True, capture_output=True)
-        folder = self.certificate.parent
-        authority_key, request, extensions = folder / 'authority.key', folder / 'tls.csr', folder / 'tls.ext'
-        curve = ('-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes')
-        openssl('req', '-x509', *curve, '-days', 2, '-subj', '/CN=a private authority', '-addext', 'keyUsage=critical,keyCertSign', '-keyout', authority_key, '-out', self.authority)
-        openssl('req', *curve, '-subj', '/CN=store', '-keyout', self.key, '-out', request)
-        extensions.write_text('subjectAltName=' + ','.join('DNS:' + name for name in self.names) + '\nbasicConstraints=CA:FALSE\n')
-        openssl('x509', '-req', '-days', 2, '-in', request, '-CA', self.authority, '-CAkey', authority_key, '-CAcreateserial', '-extfile', extensions, '-out', self.certificate)
+from tls import Authority
 
 
 class Stage:
