@@ -25,7 +25,7 @@ const QUEUE_WEBHOOK_CONCURRENCY: Variable =
     Variable::new("QUEUE_WEBHOOK_CONCURRENCY", "How many events each server delivers at a time.")
         .default("50");
 const SERVER_REGION: Variable =
-    Variable::new("SERVER_REGION", "The region that events name.").default("not-specified");
+    Variable::new("SERVER_REGION", "The region that events name.").default("that of `REGION`");
 
 pub(crate) const VARIABLES: &[&Variable] = &[
     &WEBHOOK_URL,
